@@ -118,4 +118,3 @@ func Busiest(files map[string]File, n int) []string {
 	})
 	return paths[:min(n, len(paths))]
 }
-
