@@ -23,10 +23,13 @@ func whole(f *os.File, name string, call func(fd int) error) error {
 			}
 		}
 	})
-	if err == nil && failed != nil {
-		err = &os.PathError{Op: name, Path: f.Name(), Err: failed}
+	if err != nil { // Control fails only when f is closed, and says so in an error of its own
+		failed = os.ErrClosed
 	}
-	return err
+	if failed != nil {
+		return &os.PathError{Op: name, Path: f.Name(), Err: failed}
+	}
+	return nil
 }
 
 func syncDir(dir string) error {
