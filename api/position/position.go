@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 )
 
 // Position is the place just after one event: reading from it continues with the next one; offset 0 is before the first.
@@ -45,7 +46,8 @@ const (
 	version   = 1
 	checkSize = 4
 	// maxSize is a token's bytes before base64: version, count, two uvarints, history, check.
-	maxSize = 2 + binary.MaxVarintLen32 + 8 + binary.MaxVarintLen64 + checkSize
+	maxSize  = 2 + binary.MaxVarintLen32 + 8 + binary.MaxVarintLen64 + checkSize
+	maxToken = (maxSize*8 + 5) / 6
 )
 
 var (
@@ -54,12 +56,14 @@ var (
 )
 
 // String gives the token. The zero position has one too.
-func (p Position) String() string { return string(p.Append(make([]byte, 0, 40))) }
+func (p Position) String() string { return string(p.Append(make([]byte, 0, maxToken+maxSize))) }
 
-// Append appends the token to dst; it allocates only to grow dst, by at most 39 bytes.
+// Append appends the token to dst. It allocates only when dst has no room for 68 bytes: a token has at most 39, and the rest
+// is where it is put together.
 func (p Position) Append(dst []byte) []byte {
-	var room [maxSize]byte
-	b := append(room[:0], version, 1)
+	dst = slices.Grow(dst, maxToken+maxSize)
+	scratch := len(dst) + maxToken // behind the longest token, so that encoding never overtakes what it reads
+	b := append(dst[scratch:scratch], version, 1)
 	b = binary.AppendUvarint(b, uint64(p.Shard))
 	b = binary.LittleEndian.AppendUint64(b, p.History)
 	b = binary.AppendUvarint(b, p.Offset)
@@ -70,7 +74,7 @@ func (p Position) Append(dst []byte) []byte {
 // Parse reads a token. The error wraps ErrMalformed or ErrVersion.
 func Parse(token string) (Position, error) {
 	var room [maxSize + 2]byte
-	if len(token) > encoding.EncodedLen(maxSize) {
+	if len(token) > maxToken {
 		return Position{}, refuse(token)
 	}
 	n, err := encoding.Decode(room[:], []byte(token))
