@@ -1,0 +1,392 @@
+package meta
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/gesta-db/gesta/internal/clock"
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/replica"
+	"github.com/gesta-db/gesta/internal/seglog"
+	"github.com/gesta-db/gesta/internal/vfs"
+)
+
+const (
+	// segmentBytes is small: a change is some hundred bytes, and a segment is what the log is trimmed by.
+	segmentBytes = 4 << 20
+	entryBytes   = 1 << 20
+	// snapshotEvery bounds what is read at start, and what a snapshot lets go.
+	snapshotEvery = 10_000
+	tickEvery     = 100 * time.Millisecond
+	kindCommand   = 1
+	// group is the meta group's number in its log's checksums; shards count from 1.
+	group = 0
+)
+
+// Options is what the meta group is opened with.
+type Options struct {
+	FS      vfs.FS
+	Dir     string
+	Replica uint64
+	Voters  []uint64
+	// Topics bounds how many topics there can be.
+	Topics int
+	Clock  clock.Clock
+	Logger *slog.Logger
+	// Send gives messages to peers; nil for a group of one.
+	Send func([]*pb.Message)
+}
+
+// Meta runs the meta group's replica on this node.
+type Meta struct {
+	o    Options
+	disk *replica.Disk
+	rep  *replica.Replica
+	pump *replica.Pump
+
+	state    atomic.Pointer[state]
+	snapshot uint64 // the newest snapshot's index
+
+	mu      sync.Mutex
+	inbox   inbox
+	stopped error
+
+	flights map[uint64]*change
+	waiting []*change // until there is a leader
+	role    replica.Role
+	leader  uint64
+	term    uint64
+	fatal   error
+
+	wake, stop chan struct{}
+	running    sync.WaitGroup
+	once       sync.Once
+}
+
+type inbox struct {
+	changes  []*change
+	messages []*pb.Message
+	wrote    []*replica.Write
+	err      error
+}
+
+// change is a command that waits for its outcome.
+type change struct {
+	payload []byte
+	term    uint64
+	done    chan error
+}
+
+// Open opens the meta group's folder and begins to run.
+func Open(o Options) (*Meta, error) {
+	disk, err := replica.OpenDisk(seglog.Options{FS: o.FS, Dir: o.Dir, Shard: group, SegmentBytes: segmentBytes, MaxBatchEntries: 1024}, o.Replica, o.Voters)
+	if err != nil {
+		return nil, fmt.Errorf("open meta log: %w", err)
+	}
+	m := &Meta{o: o, disk: disk, flights: map[uint64]*change{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	if err := m.load(); err != nil {
+		_ = disk.Close()
+		return nil, fmt.Errorf("load meta: %w", err)
+	}
+	m.rep, err = replica.Open(replica.Config{
+		ID: o.Replica, Disk: disk, ElectionTicks: 10, HeartbeatTicks: 1, EntryBytes: entryBytes, UncommittedBytes: 8 * entryBytes,
+		CacheBytes: entryBytes, Logger: o.Logger,
+	}, m)
+	if err != nil {
+		_ = disk.Close()
+		return nil, err
+	}
+	m.pump = replica.NewPump(disk, m.wrote, nil)
+	m.running.Go(m.loop)
+	m.running.Go(m.pump.Run)
+	return m, nil
+}
+
+// load folds the snapshot and the committed entries behind it.
+func (m *Meta) load() error {
+	s, err := loadSnapshot(m.o.FS, m.o.Dir)
+	if err != nil {
+		return err
+	}
+	m.snapshot = s.Index
+	m.state.Store(s)
+	if first := m.disk.Log.First(); first > s.Index+1 {
+		return errs.New(errs.Corrupt, "the meta log begins at entry %d and its snapshot ends at %d: entries are missing; restore the folder %s from a backup", first, s.Index, m.o.Dir)
+	}
+	for i := s.Index + 1; i <= m.disk.Loadable(); i++ {
+		es, err := m.disk.Log.Entries(i, i+1, 1)
+		if err != nil {
+			return err
+		}
+		if err := m.fold(es[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Meta) fold(e replica.Entry) error {
+	if e.Type != seglog.TypeRecords || len(e.Data) == 0 || e.Index <= m.state.Load().Index {
+		return nil
+	}
+	w := seglog.WalkRecords(e.Data)
+	for w.Next() {
+		next, err := m.state.Load().apply(e.Index, w.Payload())
+		if err != nil {
+			return err
+		}
+		m.state.Store(next)
+	}
+	return w.Err()
+}
+
+// Topic gives a topic by its name.
+func (m *Meta) Topic(name string) (Topic, bool) {
+	t, ok := m.state.Load().Topics[name]
+	return t, ok
+}
+
+// Topics lists topics in the order of their names.
+func (m *Meta) Topics(prefix, after string, limit int) ([]Topic, bool) {
+	return m.state.Load().list(prefix, after, limit)
+}
+
+// Count is how many topics there are.
+func (m *Meta) Count() int { return len(m.state.Load().Topics) }
+
+// EnsureTopic creates a topic on a shard unless there is one of that name. The name was checked by the caller.
+func (m *Meta) EnsureTopic(ctx context.Context, name string, shard uint32) (created bool, err error) {
+	if _, ok := m.Topic(name); ok {
+		return false, nil
+	}
+	if m.Count() >= m.o.Topics {
+		return false, errs.New(errs.TooLarge, "there are %d topics, the limit; delete empty ones, or use keys of one topic", m.o.Topics).With("limit", "topics")
+	}
+	err = m.propose(ctx, command{CreateTopic: &Topic{Name: name, Created: m.o.Clock.Now().UTC(), Shard: shard}})
+	return err == nil, err
+}
+
+// DeleteTopic removes a topic's declaration.
+func (m *Meta) DeleteTopic(ctx context.Context, name string) error {
+	if _, ok := m.Topic(name); !ok {
+		return errs.New(errs.NotFound, "there is no topic %s", name)
+	}
+	return m.propose(ctx, command{DeleteTopic: &name})
+}
+
+func (m *Meta) propose(ctx context.Context, c command) error {
+	payload, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	ch := &change{payload: payload, done: make(chan error, 1)}
+	m.post(func(in *inbox) { in.changes = append(in.changes, ch) })
+	select {
+	case err := <-ch.done:
+		return err
+	case <-ctx.Done():
+		return errs.New(errs.UnknownOutcome, "the caller stopped waiting (%w); the change may have been made", ctx.Err())
+	}
+}
+
+func (m *Meta) wrote(ws []*replica.Write, err error) {
+	m.post(func(in *inbox) {
+		in.wrote = append(in.wrote, ws...)
+		in.err = errors.Join(in.err, err)
+	})
+}
+
+// Deliver takes messages of peers.
+func (m *Meta) Deliver(ms []*pb.Message) {
+	m.post(func(in *inbox) { in.messages = append(in.messages, ms...) })
+}
+
+func (m *Meta) post(put func(*inbox)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	put(&m.inbox)
+	if m.stopped != nil {
+		for _, c := range m.inbox.changes {
+			c.done <- m.stopped
+		}
+		m.inbox = inbox{}
+		return
+	}
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (m *Meta) loop() {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for {
+		m.advance()
+		if m.fatal != nil {
+			m.halt(m.fatal)
+			return
+		}
+		select {
+		case <-m.stop:
+			m.halt(errs.New(errs.Unavailable, "the node is closing"))
+			return
+		case <-m.wake:
+		case <-tick.C:
+			m.rep.Tick()
+		}
+		m.feed()
+	}
+}
+
+func (m *Meta) feed() {
+	m.mu.Lock()
+	in := m.inbox
+	m.inbox = inbox{}
+	m.mu.Unlock()
+	if in.err != nil {
+		m.fatal = in.err
+	}
+	for _, w := range in.wrote {
+		m.send(m.rep.Wrote(w))
+	}
+	for _, msg := range in.messages {
+		m.rep.Step(msg)
+	}
+	m.waiting = append(m.waiting, in.changes...)
+}
+
+// advance proposes what waits, once there is a leader, and does what is due.
+func (m *Meta) advance() {
+	m.ready()
+	switch {
+	case m.role == replica.Leader:
+		for _, c := range m.waiting {
+			m.start(c)
+		}
+		m.waiting = nil
+	case m.leader != 0:
+		for _, c := range m.waiting {
+			c.done <- errs.New(errs.NoLeader, "replica %d leads the meta group; nothing was changed: try there", m.leader)
+		}
+		m.waiting = nil
+	}
+	m.ready()
+}
+
+func (m *Meta) start(c *change) {
+	data := seglog.AppendRecord(nil, group, m.rep.Next(), kindCommand, c.payload)
+	index, term, err := m.rep.Propose(data)
+	if err != nil {
+		c.done <- errs.New(errs.NoLeader, "the change could not be proposed; nothing was changed: %w", err)
+		return
+	}
+	c.term = term
+	m.flights[index] = c
+}
+
+func (m *Meta) ready() {
+	for {
+		o, more := m.rep.Ready()
+		if !more {
+			return
+		}
+		m.send(o.Messages)
+		if o.Write != nil {
+			m.pump.Add([]*replica.Write{o.Write})
+		}
+	}
+}
+
+func (m *Meta) send(ms []*pb.Message) {
+	if len(ms) > 0 && m.o.Send != nil {
+		m.o.Send(ms)
+	}
+}
+
+// Apply folds a committed entry and answers who waits for it.
+func (m *Meta) Apply(e replica.Entry) {
+	if err := m.fold(e); err != nil {
+		m.fatal = err
+		return
+	}
+	if c, ok := m.flights[e.Index]; ok {
+		delete(m.flights, e.Index)
+		if c.term == e.Term {
+			c.done <- nil
+		} else {
+			c.done <- errs.New(errs.NoLeader, "leadership moved before the change was replicated; nothing was changed: try again")
+		}
+	}
+	if e.Index >= m.snapshot+snapshotEvery {
+		m.trim(e.Index)
+	}
+}
+
+// trim writes a snapshot and lets the log before it go. Failing costs space only; it is tried again later.
+func (m *Meta) trim(index uint64) {
+	s := *m.state.Load()
+	s.Index = index
+	if err := saveSnapshot(m.o.FS, m.o.Dir, &s); err != nil {
+		m.o.Logger.Error("meta snapshot not written; it is tried again", "error", err)
+		return
+	}
+	m.snapshot = index
+	if err := m.disk.Log.Trim(index); err != nil {
+		m.o.Logger.Error("meta log not trimmed; it is tried again", "error", err)
+	}
+}
+
+// RoleChanged notes who leads.
+func (m *Meta) RoleChanged(term uint64, role replica.Role, leader uint64) {
+	m.term, m.role, m.leader = term, role, leader
+}
+
+// Confirmed is not used: reads are answered from what is applied here.
+func (m *Meta) Confirmed(uint64, uint64) {}
+
+// Ready tells whether changes can be made here or at a known leader.
+func (m *Meta) Ready() (bool, string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped != nil {
+		return false, fmt.Sprintf("meta stopped: %v", m.stopped)
+	}
+	return true, ""
+}
+
+func (m *Meta) halt(why error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stopped = why
+	for _, c := range append(m.inbox.changes, m.waiting...) {
+		c.done <- why
+	}
+	for _, c := range m.flights {
+		c.done <- errs.New(errs.UnknownOutcome, "meta stopped; the change may have been made: %w", why)
+	}
+	m.inbox = inbox{}
+	if errs.CodeOf(why) != errs.Unavailable {
+		m.o.Logger.Error("meta stopped", "error", why)
+	}
+}
+
+// Close stops the group's replica here.
+func (m *Meta) Close() error {
+	var err error
+	m.once.Do(func() {
+		close(m.stop)
+		m.pump.Close()
+		m.running.Wait()
+		err = m.disk.Close()
+	})
+	return err
+}

@@ -1,0 +1,206 @@
+package replica
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/seglog"
+)
+
+// Disk is where one replica stores: its log and its hard state. Store and Mark are called by one goroutine, the owner's.
+type Disk struct {
+	Log   *seglog.Log
+	State *StateFile
+	// Cut is the doubtful last batch that was cut at open, if any.
+	Cut *seglog.Cut
+
+	commit   uint64 // the highest commit index found at open
+	loadable uint64
+}
+
+// OpenDisk opens the folder of a replica. A new folder becomes a member of a group with these voters.
+func OpenDisk(o seglog.Options, id uint64, voters []uint64) (*Disk, error) {
+	log, rec, err := seglog.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	state, err := openState(o.FS, filepath.Join(o.Dir, stateName), log.Last() == 0 && log.First() == 1, voters)
+	if err != nil {
+		_ = log.Close()
+		return nil, err
+	}
+	d := &Disk{Log: log, State: state, Cut: rec.Cut, commit: rec.Commit}
+	if err := d.settle(id); err != nil {
+		_ = log.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// settle keeps the doubt of a cut, and finds how far the machine may load.
+func (d *Disk) settle(id uint64) error {
+	st := d.State.Load()
+	if d.Cut != nil && len(st.Conf.Voters) > 1 {
+		st.Doubt = max(st.Doubt, d.Cut.HighestIndex)
+		if err := d.State.Save(st); err != nil {
+			return err
+		}
+	}
+	for _, s := range d.Log.Segments() {
+		if s.Sealed {
+			// Only what is committed is sealed, and the newest headers may not say so yet.
+			d.commit = max(d.commit, s.Last)
+		}
+	}
+	d.loadable = d.commit
+	for i := max(st.ConfIndex+1, d.firstUnsealed()); i <= d.commit; i++ {
+		conf, err := d.isConf(i)
+		if err != nil {
+			return err
+		}
+		if conf {
+			d.loadable = i - 1
+			break
+		}
+	}
+	return nil
+}
+
+// firstUnsealed is where configuration changes that the hard state misses can be: it is saved as they are applied, and a
+// segment is sealed only when it is applied.
+func (d *Disk) firstUnsealed() uint64 {
+	for _, s := range d.Log.Segments() {
+		if !s.Sealed {
+			return max(s.First, d.Log.First())
+		}
+	}
+	return d.Log.Last() + 1
+}
+
+func (d *Disk) isConf(i uint64) (bool, error) {
+	es, err := d.Log.Entries(i, i+1, 1)
+	if err != nil {
+		return false, err
+	}
+	return es[0].Type != seglog.TypeRecords, nil
+}
+
+// Loadable is the index up to which a machine loads by itself before it opens the replica.
+func (d *Disk) Loadable() uint64 { return d.loadable }
+
+// Close closes the log.
+func (d *Disk) Close() error { return d.Log.Close() }
+
+// Write is what one step wants stored: entries, and the hard state when it changed. It is opaque but for its size.
+type Write struct {
+	entries   []*pb.Entry
+	hard      bool
+	term      uint64
+	vote      uint64
+	commit    uint64
+	responses []*pb.Message
+}
+
+// Entries counts the entries; Commit is the commit index known when the write was made.
+func (w *Write) Entries() int   { return len(w.entries) }
+func (w *Write) Commit() uint64 { return w.commit }
+
+// Empty tells that nothing needs to be stored: the write only keeps its place in the order.
+func (w *Write) Empty() bool { return len(w.entries) == 0 && !w.hard }
+
+func (r *Replica) newWrite(m *pb.Message) *Write {
+	w := &Write{entries: m.Entries, responses: m.Responses, commit: r.commit}
+	if !raft.IsEmptySnap(m.Snapshot) {
+		// A snapshot is never sent to a group whose log keeps everything.
+		panic("replica: unexpected snapshot")
+	}
+	if m.Term != nil && (m.GetTerm() != r.savedTerm || m.GetVote() != r.savedVote) {
+		w.hard, w.term, w.vote = true, m.GetTerm(), m.GetVote()
+		r.savedTerm, r.savedVote = w.term, w.vote
+	}
+	return w
+}
+
+// Store makes writes durable, in order, with as few batches as they allow. After an error the disk is to be closed: what it
+// holds is known again after the next open.
+func (d *Disk) Store(ws []*Write) error {
+	var run []seglog.Entry
+	var commit uint64
+	for _, w := range ws {
+		if w.hard {
+			// The hard state goes before the entries of its term; earlier entries may wait for neither.
+			if err := d.flush(&run, commit); err != nil {
+				return err
+			}
+			if err := d.saveHard(w); err != nil {
+				return err
+			}
+		}
+		commit = max(commit, w.commit)
+		if len(w.entries) == 0 {
+			continue
+		}
+		first := w.entries[0].GetIndex()
+		if n := len(run); n > 0 && first != run[n-1].Index+1 {
+			if err := d.flush(&run, commit); err != nil {
+				return err
+			}
+		}
+		if len(run) == 0 && first <= d.Log.Last() {
+			if err := d.Log.Truncate(first); err != nil {
+				return err
+			}
+		}
+		for _, e := range w.entries {
+			run = append(run, entryOf(e))
+		}
+	}
+	return d.flush(&run, commit)
+}
+
+func (d *Disk) flush(run *[]seglog.Entry, commit uint64) error {
+	if len(*run) == 0 {
+		return nil
+	}
+	// A batch may not claim a commit beyond the entries it ends with.
+	last := (*run)[len(*run)-1].Index
+	err := d.Log.Append(*run, min(commit, last))
+	*run = (*run)[:0]
+	return err
+}
+
+func (d *Disk) saveHard(w *Write) error {
+	st := d.State.Load()
+	st.Term, st.Vote = w.term, w.vote
+	if err := d.State.Save(st); err != nil {
+		return fmt.Errorf("replica: save term and vote: %w", err)
+	}
+	return nil
+}
+
+// Mark writes a durable mark when the log is idle.
+func (d *Disk) Mark(commit uint64) error { return d.Log.Mark(min(commit, d.Log.Last())) }
+
+func (r *Replica) applyConf(e *pb.Entry) {
+	var cc pb.ConfChangeI
+	v1, v2 := &pb.ConfChange{}, &pb.ConfChangeV2{}
+	if e.GetType() == pb.EntryConfChange {
+		unmarshal(e.GetData(), v1)
+		cc = v1
+	} else {
+		unmarshal(e.GetData(), v2)
+		cc = v2
+	}
+	cs := r.node.ApplyConfChange(cc)
+	st := r.cfg.Disk.State.Load()
+	st.Conf, st.ConfIndex = confOf(cs), e.GetIndex()
+	if err := r.cfg.Disk.State.Save(st); err != nil {
+		// Without it the change is applied again at the next open; see Disk.settle.
+		r.cfg.Logger.Error("configuration not saved; it is applied again at the next start", "error", errs.As(err))
+	}
+	r.doubt.voters = st.Conf.Voters
+}

@@ -1,0 +1,228 @@
+package replica
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/vfs"
+)
+
+const (
+	stateName   = "hardstate"
+	stateMagic  = 0x54535447 // "GTST"
+	stateFormat = 1
+	// slotBytes is a sector of any disk, so that the two copies share none.
+	slotBytes = 4096
+)
+
+// Conf is who is in the group.
+type Conf struct {
+	Voters, Learners, VotersOutgoing, LearnersNext []uint64
+	AutoLeave                                      bool
+}
+
+// HardState is what must survive beside the log.
+type HardState struct {
+	Term, Vote uint64
+	// Doubt is the highest index that a cut batch may have held; see the package document.
+	Doubt uint64
+	// ConfIndex is the entry that made Conf; 0 for the first configuration.
+	ConfIndex uint64
+	Conf      Conf
+}
+
+// StateFile is a hard state on disk in two copies.
+//
+//	slot = magic u32 | format u32 | seq u64 | length u32 | crc32c u32 | payload (protobuf-free, little endian)
+//
+// Save writes and syncs the first copy, then the second. At any moment one of them is whole: a crash in the first leaves the
+// second with the old state, which was never acknowledged to be replaced; a crash in the second leaves the first with the new.
+type StateFile struct {
+	mu   sync.Mutex
+	file vfs.File
+	name string
+	seq  uint64
+	now  HardState
+}
+
+func openState(fsys vfs.FS, name string, fresh bool, voters []uint64) (*StateFile, error) {
+	f, err := fsys.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !fresh {
+			return nil, errs.New(errs.Corrupt, "%s is missing beside a log that has entries: this replica cannot know its vote; restore the file or replace the replica", name).With("file", name)
+		}
+		return createState(fsys, name, voters)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &StateFile{file: f, name: name}
+	if err := s.read(); err != nil {
+		if fresh && errs.CodeOf(err) == errs.Corrupt {
+			// A crash while the folder was made: nothing was ever promised.
+			_ = f.Close()
+			if err := fsys.Remove(name); err != nil {
+				return nil, err
+			}
+			return createState(fsys, name, voters)
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+func createState(fsys vfs.FS, name string, voters []uint64) (*StateFile, error) {
+	f, err := fsys.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	s := &StateFile{file: f, name: name}
+	if err := s.Save(HardState{Conf: Conf{Voters: slices.Clone(voters)}}); err != nil {
+		return nil, err
+	}
+	return s, fsys.SyncDir(filepath.Dir(name))
+}
+
+// Load gives the newest state saved.
+func (s *StateFile) Load() HardState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+// Save makes a state durable in both copies.
+func (s *StateFile) Save(h HardState) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slot := encodeSlot(s.seq+1, h)
+	for i := range int64(2) {
+		if _, err := s.file.WriteAt(slot, i*slotBytes); err != nil {
+			return err
+		}
+		if err := s.file.SyncData(); err != nil {
+			return err
+		}
+	}
+	s.seq++
+	s.now = h
+	return nil
+}
+
+func (s *StateFile) read() error {
+	found := false
+	for i := range int64(2) {
+		b := make([]byte, slotBytes)
+		if n, _ := s.file.ReadAt(b, i*slotBytes); n < slotBytes {
+			continue
+		}
+		seq, h, err := decodeSlot(b)
+		if errs.CodeOf(err) == errs.Unsupported {
+			return err
+		}
+		if err == nil && (!found || seq > s.seq) {
+			found, s.seq, s.now = true, seq, h
+		}
+	}
+	if !found {
+		return errs.New(errs.Corrupt, "%s: both copies are damaged; restore the file from a backup or replace the replica", s.name).With("file", s.name).With("offset", "0")
+	}
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func encodeSlot(seq uint64, h HardState) []byte {
+	p := binary.LittleEndian.AppendUint64(nil, h.Term)
+	p = binary.LittleEndian.AppendUint64(p, h.Vote)
+	p = binary.LittleEndian.AppendUint64(p, h.Doubt)
+	p = binary.LittleEndian.AppendUint64(p, h.ConfIndex)
+	for _, ids := range [][]uint64{h.Conf.Voters, h.Conf.Learners, h.Conf.VotersOutgoing, h.Conf.LearnersNext} {
+		p = binary.LittleEndian.AppendUint32(p, uint32(len(ids)))
+		for _, id := range ids {
+			p = binary.LittleEndian.AppendUint64(p, id)
+		}
+	}
+	p = append(p, b2u(h.Conf.AutoLeave))
+	b := make([]byte, slotBytes)
+	binary.LittleEndian.PutUint32(b[0:], stateMagic)
+	binary.LittleEndian.PutUint32(b[4:], stateFormat)
+	binary.LittleEndian.PutUint64(b[8:], seq)
+	binary.LittleEndian.PutUint32(b[16:], uint32(len(p)))
+	copy(b[24:], p)
+	binary.LittleEndian.PutUint32(b[20:], slotSum(b, len(p)))
+	return b
+}
+
+// slotSum covers the header but for the sum itself, and the payload.
+func slotSum(b []byte, n int) uint32 {
+	return crc32.Update(crc32.Checksum(b[:20], castagnoli), castagnoli, b[24:24+n])
+}
+
+func decodeSlot(b []byte) (uint64, HardState, error) {
+	var h HardState
+	bad := errs.New(errs.Corrupt, "damaged hard state")
+	if len(b) < 24 || binary.LittleEndian.Uint32(b) != stateMagic {
+		return 0, h, bad
+	}
+	n := int(binary.LittleEndian.Uint32(b[16:]))
+	if n > len(b)-24 || binary.LittleEndian.Uint32(b[20:]) != slotSum(b, n) {
+		return 0, h, bad
+	}
+	if v := binary.LittleEndian.Uint32(b[4:]); v != stateFormat {
+		return 0, h, errs.New(errs.Unsupported, "hard state has format %d, this version knows %d: run the version that wrote it, or a newer one", v, stateFormat)
+	}
+	p := b[24 : 24+n]
+	if len(p) < 32 {
+		return 0, h, bad
+	}
+	h.Term, h.Vote = binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])
+	h.Doubt, h.ConfIndex = binary.LittleEndian.Uint64(p[16:]), binary.LittleEndian.Uint64(p[24:])
+	p = p[32:]
+	for _, ids := range []*[]uint64{&h.Conf.Voters, &h.Conf.Learners, &h.Conf.VotersOutgoing, &h.Conf.LearnersNext} {
+		if len(p) < 4 || uint64(len(p)-4) < 8*uint64(binary.LittleEndian.Uint32(p)) {
+			return 0, h, bad
+		}
+		k := int(binary.LittleEndian.Uint32(p))
+		p = p[4:]
+		for range k {
+			*ids = append(*ids, binary.LittleEndian.Uint64(p))
+			p = p[8:]
+		}
+	}
+	if len(p) != 1 {
+		return 0, h, bad
+	}
+	h.Conf.AutoLeave = p[0] == 1
+	return binary.LittleEndian.Uint64(b[8:]), h, nil
+}
+
+func b2u(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (c Conf) toPB() *pb.ConfState {
+	return &pb.ConfState{Voters: c.Voters, Learners: c.Learners, VotersOutgoing: c.VotersOutgoing, LearnersNext: c.LearnersNext, AutoLeave: new(c.AutoLeave)}
+}
+
+func confOf(cs *pb.ConfState) Conf {
+	return Conf{Voters: cs.GetVoters(), Learners: cs.GetLearners(), VotersOutgoing: cs.GetVotersOutgoing(), LearnersNext: cs.GetLearnersNext(), AutoLeave: cs.GetAutoLeave()}
+}
+
+// unmarshal decodes what Raft itself has encoded; a failure means that a checksummed entry is not what was proposed.
+func unmarshal(b []byte, m proto.Message) {
+	if err := proto.Unmarshal(b, m); err != nil {
+		panic("replica: committed configuration change does not parse: " + err.Error())
+	}
+}

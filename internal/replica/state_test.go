@@ -1,0 +1,123 @@
+package replica
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/vfs/crashfs"
+	"github.com/gesta-db/gesta/internal/vfs/faultfs"
+)
+
+// TestStateSurvivesEveryCrash stops a save at each of its operations and cuts the power: what opens is the state before or the
+// one being saved, and the one being saved once Save has returned.
+func TestStateSurvivesEveryCrash(t *testing.T) {
+	for seed := range uint64(40) {
+		for stop := 1; ; stop++ {
+			disk := crashfs.New(seed)
+			faults := faultfs.New(disk)
+			if err := errors.Join(faults.MkdirAll("d"), faults.SyncDir(".")); err != nil {
+				t.Fatal(err)
+			}
+			s, err := openState(faults, "d/hardstate", true, []uint64{1, 2, 3})
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := HardState{Term: 4, Vote: 2, Conf: Conf{Voters: []uint64{1, 2, 3}}}
+			if err := s.Save(before); err != nil {
+				t.Fatal(err)
+			}
+			after := HardState{Term: 5, Vote: 1, Doubt: 77, Conf: Conf{Voters: []uint64{1, 2}}}
+			faults.FailNth(stop)
+			saveErr := s.Save(after)
+			got, err := openState(disk.Crash(), "d/hardstate", false, nil)
+			if err != nil {
+				t.Fatalf("seed %d, stop %d: %v", seed, stop, err)
+			}
+			now := got.Load()
+			if saveErr == nil && !cmp.Equal(now, after) {
+				t.Fatalf("seed %d, stop %d: saved %+v, found %+v", seed, stop, after, now)
+			}
+			if !cmp.Equal(now, after) && !cmp.Equal(now, before) {
+				t.Fatalf("seed %d, stop %d: found %+v, which was never saved", seed, stop, now)
+			}
+			if saveErr == nil {
+				break
+			}
+		}
+	}
+}
+
+// TestStateOneCopyIsEnough flips every byte of one copy, then of both.
+func TestStateOneCopyIsEnough(t *testing.T) {
+	want := HardState{Term: 9, Vote: 3, Conf: Conf{Voters: []uint64{3}}}
+	for offset := range int64(100) {
+		disk := crashfs.New(1)
+		s, err := openState(disk, "hardstate", true, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Save(want); err != nil {
+			t.Fatal(err)
+		}
+		if err := disk.Flip("hardstate", offset); err != nil {
+			t.Fatal(err)
+		}
+		got, err := openState(disk, "hardstate", false, nil)
+		if err != nil || !cmp.Equal(got.Load(), want) {
+			t.Fatalf("offset %d: %+v, %v", offset, got, err)
+		}
+	}
+	disk := crashfs.New(1)
+	s, _ := openState(disk, "hardstate", true, nil)
+	if err := s.Save(want); err != nil {
+		t.Fatal(err)
+	}
+	for _, offset := range []int64{30, slotBytes + 30} {
+		if err := disk.Flip("hardstate", offset); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := openState(disk, "hardstate", false, nil); errs.CodeOf(err) != errs.Corrupt {
+		t.Fatalf("two damaged copies: %v, want corrupt", err)
+	}
+}
+
+// TestStateMissingBesideALog holds that a replica never comes back without its vote.
+func TestStateMissingBesideALog(t *testing.T) {
+	if _, err := openState(crashfs.New(1), "hardstate", false, []uint64{1}); errs.CodeOf(err) != errs.Corrupt {
+		t.Fatalf("%v, want corrupt", err)
+	}
+}
+
+func TestStateRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ids := rapid.SliceOfN(rapid.Uint64(), 0, 9)
+		h := HardState{
+			Term: rapid.Uint64().Draw(t, "term"), Vote: rapid.Uint64().Draw(t, "vote"), Doubt: rapid.Uint64().Draw(t, "doubt"), ConfIndex: rapid.Uint64().Draw(t, "conf"),
+			Conf: Conf{Voters: ids.Draw(t, "voters"), Learners: ids.Draw(t, "learners"), AutoLeave: rapid.Bool().Draw(t, "auto")},
+		}
+		seq := rapid.Uint64().Draw(t, "seq")
+		gotSeq, got, err := decodeSlot(encodeSlot(seq, h))
+		if err != nil || gotSeq != seq || got.Term != h.Term || got.Doubt != h.Doubt || len(got.Conf.Voters) != len(h.Conf.Voters) || len(got.Conf.Learners) != len(h.Conf.Learners) {
+			t.Fatalf("%+v became %+v (%v)", h, got, err)
+		}
+	})
+}
+
+func FuzzDecodeSlot(f *testing.F) {
+	f.Add(encodeSlot(3, HardState{Term: 1, Conf: Conf{Voters: []uint64{1, 2}}}))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		seq, h, err := decodeSlot(b)
+		if err != nil {
+			return
+		}
+		if s, again, err := decodeSlot(encodeSlot(seq, h)); err != nil || s != seq || !cmp.Equal(again, h) {
+			t.Fatalf("%+v does not survive being written again: %+v, %v", h, again, err)
+		}
+	})
+}
