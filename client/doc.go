@@ -1,0 +1,31 @@
+// Package client talks to a Gesta server: it appends events to streams, reads them back, and manages topics.
+//
+//	c, err := client.New(client.Options{Addrs: []string{"127.0.0.1:7070"}})
+//	…
+//	res, err := c.Append(ctx, client.Append{
+//		Topic: "orders", Key: "42", Expect: client.Revision(3),
+//		Events: []client.Event{{Type: "OrderPaid", Data: []byte(`{"amount":12}`)}},
+//	})
+//
+// A Client is safe for concurrent use and meant to be shared: the appends of many goroutines ride one batched stream, which is
+// what makes them fast. It connects on first use.
+//
+// # Outcomes
+//
+// Every error is an [*Error] with a [Code] of the server's error table. A call is retried only where the table allows it
+// (no_leader, busy, unavailable, unknown_outcome and broken connections), with the same event ids, until its context ends or,
+// when that has no deadline, for Options.Timeout. An event without an id gets a random one before it is first sent, so that a
+// retry never writes it twice. The answer is success, a failure that wrote nothing, or [CodeUnknownOutcome]: it may have been
+// written, and sending it again with the same ids is safe.
+//
+// A client that has never reached a server does not wait for one: the first call fails at once when every address refuses.
+//
+// # Order
+//
+// Appends that wait for each other's results are ordered by that. Appends started with [Client.Start] without waiting keep, for
+// each stream, the order in which they were started, across retries and reconnects: while an earlier one is being retried, later
+// ones on the same stream wait behind it, and a conflict that only arose because it was missing is asked again. If the server
+// refuses an earlier one for a passing reason but has already accepted a later one, the earlier one is not slipped in behind it:
+// it fails with its reason and the detail overtaken=true. Calls on different streams are not ordered, and neither are
+// concurrent calls of different goroutines.
+package client

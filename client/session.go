@@ -1,0 +1,173 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+
+	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
+)
+
+// session is one AppendStream: from its opening to the first error. The lane's lock guards slots and free.
+type session struct {
+	stream grpc.ClientStream
+	cancel context.CancelFunc
+	addr   string
+	turn   uint32 // of the node in the client's round
+	slots  []*call
+	free   []uint32
+	ended  chan struct{} // closed by the receiver, after err
+	err    error
+	leave  bool // the node is not the one to ask; written by the receiver before ended is closed
+}
+
+// gone stands in a slot whose caller no longer waits: the slot is free when the server has answered.
+var gone = &call{}
+
+var appendStreamDesc = grpc.StreamDesc{StreamName: "AppendStream", ClientStreams: true, ServerStreams: true}
+
+// open starts a session with the node in use. The error says that nothing was sent.
+func (l *lane) open() (*session, *Error) {
+	n, turn := l.client.node()
+	ctx, cancel := context.WithCancel(l.client.ctx)
+	stream, err := n.conn.NewStream(ctx, &appendStreamDesc, gestav1.Log_AppendStream_FullMethodName, grpc.ForceCodecV2(rawCodec{}))
+	if err != nil {
+		cancel()
+		e, _ := errorOf(n.addr, err)
+		l.client.next(turn)
+		return nil, e
+	}
+	s := &session{stream: stream, cancel: cancel, addr: n.addr, turn: turn, ended: make(chan struct{})}
+	go l.receive(s)
+	return s, nil
+}
+
+// connect opens a session with the first node that accepts one.
+func (l *lane) connect() (*session, *Error) {
+	var e *Error
+	for range l.client.nodes {
+		var s *session
+		if s, e = l.open(); e == nil {
+			l.client.contact.Store(true)
+			return s, nil
+		}
+	}
+	e.final = e.Code == CodeUnavailable && !l.client.contact.Load()
+	return nil, e
+}
+
+// take gives the call a slot.
+func (s *session) take(k *call) {
+	if n := len(s.free); n > 0 {
+		k.slot, s.free = s.free[n-1], s.free[:n-1]
+		s.slots[k.slot] = k
+		return
+	}
+	k.slot = uint32(len(s.slots))
+	s.slots = append(s.slots, k)
+}
+
+// answered frees the slot of a reply and returns its call: nil for one that nobody waits for.
+func (s *session) answered(id uint64) (*call, error) {
+	if id >= uint64(len(s.slots)) || s.slots[id] == nil {
+		return nil, errFrame
+	}
+	k := s.slots[id]
+	s.slots[id] = nil
+	s.free = append(s.free, uint32(id))
+	if k == gone {
+		return nil, nil
+	}
+	return k, nil
+}
+
+// receive completes calls until the stream ends.
+func (l *lane) receive(s *session) {
+	defer close(s.ended)
+	defer s.cancel()
+	var in inFrame
+	var replies []reply
+	var calls []*call
+	for s.err == nil {
+		if s.err = s.stream.RecvMsg(&in); s.err != nil {
+			return
+		}
+		if replies, s.err = decodeReplies(in.data, replies[:0]); s.err != nil {
+			return
+		}
+		calls, s.err = l.answered(s, replies, calls[:0])
+		for i, k := range calls {
+			if k != nil {
+				s.leave = l.deliver(k, &replies[i]) || s.leave
+			}
+		}
+		clear(calls)
+		if s.leave {
+			return
+		}
+	}
+}
+
+// answered takes the calls of the replies out of their slots.
+func (l *lane) answered(s *session, replies []reply, calls []*call) ([]*call, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range replies {
+		k, err := s.answered(replies[i].id)
+		if err != nil {
+			return calls, err
+		}
+		if k != nil {
+			l.detach(k)
+		}
+		calls = append(calls, k)
+	}
+	return calls, nil
+}
+
+// deliver hands a call its outcome, and tells whether another node should be asked from now on.
+func (l *lane) deliver(k *call, r *reply) (leave bool) {
+	res, err := r.outcome()
+	if err != nil && len(l.client.nodes) > 1 {
+		leave = err.Code == CodeNoLeader || err.Code == CodeUnavailable
+	}
+	l.complete(k, res, err)
+	return leave
+}
+
+// lost is called by the sender when the session has ended: what was under way has an open outcome.
+func (l *lane) lost(s *session) {
+	<-s.ended
+	l.client.next(s.turn)
+	l.mu.Lock()
+	l.session = nil
+	var calls []*call
+	for _, k := range s.slots {
+		if k != nil && k != gone {
+			l.detach(k)
+			calls = append(calls, k)
+		}
+	}
+	l.mu.Unlock()
+	for _, k := range calls {
+		l.complete(k, Result{}, s.failure(k))
+	}
+}
+
+// failure is what the end of the session means for a call that had been sent.
+func (s *session) failure(k *call) *Error {
+	if s.leave || errors.Is(s.err, io.EOF) {
+		return &Error{Code: CodeUnknownOutcome, Message: s.addr + " ended the connection before the answer, the append may have been written"}
+	}
+	if errors.Is(s.err, errFrame) {
+		return &Error{Code: CodeUnknownOutcome, Message: s.addr + " answers in frames this client cannot read", cause: s.err, final: true}
+	}
+	e := writeErrorOf(s.addr, s.err)
+	if e.Code == CodeTooLarge && k.weight() < frameTarget {
+		// Another commit was over the server's limit and took this one with it.
+		e.Code = CodeUnknownOutcome
+	}
+	return e
+}
