@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/gesta-db/gesta/api/position"
+	"github.com/gesta-db/gesta/internal/event"
+)
+
+// Shard is what the gateway needs of a log.
+type Shard interface {
+	// Submit queues the calls in order and returns when all are queued or done; it may look up things on disk before.
+	Submit(calls []*event.Call)
+	// Head is linearizable: it counts all that was proposed before it was asked.
+	Head(ctx context.Context, topic, key []byte) (event.Head, position.Position, error)
+	// Read resolves the starting point; what it can refuse it refuses here.
+	Read(ctx context.Context, spec event.ReadSpec) (event.Reader, error)
+	// Streams lists streams of a topic in the byte order of their keys: those with the prefix, after a key when hasAfter.
+	Streams(topic, prefix, after []byte, hasAfter bool, limit int) (streams []event.StreamHead, more bool, err error)
+	// TopicEvents counts the events a topic has now.
+	TopicEvents(topic []byte) (uint64, error)
+	Status() ShardStatus
+	// Ready tells whether the shard serves, and why not.
+	Ready() (bool, []string)
+}
+
+// Topics is what the gateway needs of the meta group.
+type Topics interface {
+	// Topic looks a name up in memory; it does not keep the slice.
+	Topic(name []byte) (Topic, bool)
+	// EnsureTopic makes the topic exist on a shard, durably, and tells whether it did not before.
+	EnsureTopic(ctx context.Context, name string, shard uint32) (created bool, err error)
+	// DeleteTopic forgets the topic, durably. Unknown: not_found.
+	DeleteTopic(ctx context.Context, name string) error
+	// Topics lists topics in the order of their names: those with the prefix, after a name.
+	Topics(prefix, after string, limit int) (topics []Topic, more bool)
+	// Count tells how many topics there are.
+	Count() int
+}
+
+// Topic is a named set of streams and where it lives.
+type Topic struct {
+	Name    string
+	Shard   uint32
+	Created time.Time
+}
+
+// ShardStatus is one shard as this node sees it. Raft's numbers are indexes of entries.
+type ShardStatus struct {
+	Shard            uint32
+	History          uint64
+	Role             string // leader, follower or candidate
+	Leader           string // the leader's node id, when known
+	Term             uint64
+	LastIndex        uint64
+	CommitIndex      uint64
+	AppliedIndex     uint64
+	LastOffset       uint64
+	Segments         uint64
+	UnsealedSegments uint64
+	LogBytes         uint64
+	IndexBytes       uint64
+}
+
+// Caller is who asks.
+type Caller struct {
+	// Name is what was proved by a certificate or token; empty: nobody in particular.
+	Name string
+	// Addr is where the call comes from.
+	Addr string
+}
+
+// Action is what a caller wants to do.
+type Action uint8
+
+// The actions.
+const (
+	ActAppend Action = iota + 1
+	ActRead
+	ActManage  // create and delete topics
+	ActInspect // status and lists
+)
+
+// Authorizer decides who may do what. Topic is empty where the action concerns the whole node. It returns nil, or an error
+// with the code unauthenticated or forbidden. It is asked on every call, so it must be quick and must not block.
+type Authorizer interface {
+	Authorize(who Caller, action Action, topic []byte) error
+}
+
+// AllowAll lets everybody do everything.
+type AllowAll struct{}
+
+// Authorize allows it.
+func (AllowAll) Authorize(Caller, Action, []byte) error { return nil }
+
+// Listener is told what happens, for metrics and logs. Every field may be nil; none may block.
+type Listener struct {
+	// AppendDone is told each append's duration, how many events it had, their bytes, and how it ended.
+	AppendDone func(took time.Duration, events, bytes int, err error)
+	// ReadStarted and ReadEnded bracket a read.
+	ReadStarted func()
+	ReadEnded   func()
+	// ReadBatch is told of each batch, how long the wait for it was, and whether the reader had caught up before (then the wait
+	// is for something to happen).
+	ReadBatch func(waited time.Duration, events, bytes int, live bool)
+	// TopicCreated and TopicDeleted are told names.
+	TopicCreated func(name string)
+	TopicDeleted func(name string)
+}

@@ -1,0 +1,201 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/event"
+)
+
+// Page sizes of lists.
+const (
+	DefaultPage = 1_000
+	LargestPage = 10_000
+)
+
+// TopicInfo is a topic and how much is in it.
+type TopicInfo struct {
+	Topic
+	Events uint64
+}
+
+func errUnknownTopic(name string) *errs.Error {
+	return errs.New(errs.NotFound, "there is no topic %s; create it with: gesta topics create %s", name, name).With("topic", name)
+}
+
+// CreateTopic makes a topic; one that is there already is exists.
+func (g *Gateway) CreateTopic(ctx context.Context, who Caller, name string) (TopicInfo, error) {
+	if err := g.manage(who, name); err != nil {
+		return TopicInfo{}, err
+	}
+	created, err := g.ensureTopic(ctx, name, false)
+	switch {
+	case err != nil:
+		return TopicInfo{}, err
+	case !created:
+		return TopicInfo{}, errs.New(errs.Exists, "there is a topic %s already", name).With("topic", name)
+	}
+	return g.describe([]byte(name))
+}
+
+// ensureTopic makes a topic unless there is one. Of several at once one makes it and the others find it.
+func (g *Gateway) ensureTopic(ctx context.Context, name string, noCreate bool) (created bool, err error) {
+	if err := g.names.lock(ctx, name); err != nil {
+		return false, err
+	}
+	defer g.names.unlock(name)
+	if _, ok := g.topics.Topic([]byte(name)); ok {
+		return false, nil
+	}
+	if noCreate {
+		return false, errUnknownTopic(name)
+	}
+	created, err = g.topics.EnsureTopic(ctx, name, FirstShard)
+	if created && g.listener.TopicCreated != nil {
+		g.listener.TopicCreated(name)
+	}
+	return created, err
+}
+
+// manage checks what creating and deleting have in common.
+func (g *Gateway) manage(who Caller, name string) error {
+	if err := g.admitAppend(); err != nil {
+		return err
+	}
+	if err := g.auth.Authorize(who, ActManage, []byte(name)); err != nil {
+		return err
+	}
+	return event.CheckTopic(name)
+}
+
+// DescribeTopic tells of one topic.
+func (g *Gateway) DescribeTopic(who Caller, name string) (TopicInfo, error) {
+	if err := g.auth.Authorize(who, ActInspect, []byte(name)); err != nil {
+		return TopicInfo{}, err
+	}
+	if err := event.CheckTopic(name); err != nil {
+		return TopicInfo{}, err
+	}
+	return g.describe([]byte(name))
+}
+
+func (g *Gateway) describe(name []byte) (TopicInfo, error) {
+	t, ok := g.topics.Topic(name)
+	if !ok {
+		return TopicInfo{}, errUnknownTopic(string(name))
+	}
+	events, err := g.shard.TopicEvents(name)
+	return TopicInfo{Topic: t, Events: events}, err
+}
+
+// ListTopics lists topics in the order of their names: those with the prefix, after a name. A limit of 0 is DefaultPage.
+func (g *Gateway) ListTopics(who Caller, prefix, after string, limit uint32) (topics []TopicInfo, more bool, err error) {
+	if err := g.auth.Authorize(who, ActInspect, nil); err != nil {
+		return nil, false, err
+	}
+	n, err := page(limit)
+	if err != nil {
+		return nil, false, err
+	}
+	found, more := g.topics.Topics(prefix, after, n)
+	for _, t := range found {
+		events, err := g.shard.TopicEvents([]byte(t.Name))
+		if err != nil {
+			return nil, false, err
+		}
+		topics = append(topics, TopicInfo{Topic: t, Events: events})
+	}
+	return topics, more, nil
+}
+
+func page(limit uint32) (int, error) {
+	switch {
+	case limit == 0:
+		return DefaultPage, nil
+	case limit > LargestPage:
+		return 0, errs.New(errs.TooLarge, "limit is %d; a page has at most %d", limit, LargestPage).With("field", "limit")
+	}
+	return int(limit), nil
+}
+
+// ListStreams lists a topic's streams in the byte order of their keys.
+func (g *Gateway) ListStreams(who Caller, topic, prefix, after string, hasAfter bool, limit uint32) ([]event.StreamHead, bool, error) {
+	if err := g.auth.Authorize(who, ActInspect, []byte(topic)); err != nil {
+		return nil, false, err
+	}
+	if err := event.CheckTopic(topic); err != nil {
+		return nil, false, err
+	}
+	n, err := page(limit)
+	if err != nil {
+		return nil, false, err
+	}
+	if _, ok := g.topics.Topic([]byte(topic)); !ok {
+		return nil, false, errUnknownTopic(topic)
+	}
+	return g.shard.Streams([]byte(topic), []byte(prefix), []byte(after), hasAfter, n)
+}
+
+// DeleteTopic deletes a topic that has no events; any other is conflict. Appends to it that come meanwhile wait, and then make
+// it again.
+func (g *Gateway) DeleteTopic(ctx context.Context, who Caller, name string) error {
+	if err := g.manage(who, name); err != nil {
+		return err
+	}
+	if err := g.names.lock(ctx, name); err != nil {
+		return err
+	}
+	defer g.names.unlock(name)
+	if _, ok := g.topics.Topic([]byte(name)); !ok {
+		return errUnknownTopic(name)
+	}
+	if err := g.settle(ctx, name); err != nil {
+		return err
+	}
+	if err := g.checkEmpty(name); err != nil {
+		return err
+	}
+	err := g.topics.DeleteTopic(ctx, name)
+	if err == nil && g.listener.TopicDeleted != nil {
+		g.listener.TopicDeleted(name)
+	}
+	return err
+}
+
+// settle waits until every append that may have seen the topic before its name was locked has an outcome, and then, since an
+// outcome may be that nobody knows, until what was proposed before is applied.
+func (g *Gateway) settle(ctx context.Context, name string) error {
+	before := g.newStretch()
+	if err := before.land(ctx); err != nil {
+		return errs.New(errs.Unavailable, "appends are still under way; topic %s was not deleted: %w", name, err)
+	}
+	g.forgetStretch(before)
+	_, _, err := g.shard.Head(ctx, []byte(name), nil)
+	return err
+}
+
+func (g *Gateway) newStretch() (before *flight) {
+	g.order.Lock()
+	defer g.order.Unlock()
+	before = g.under
+	g.under = newFlight(before)
+	return before
+}
+
+// forgetStretch lets go of a stretch that has landed, unless a later deletion waits for it too and will.
+func (g *Gateway) forgetStretch(landed *flight) {
+	g.order.Lock()
+	defer g.order.Unlock()
+	if g.under.before == landed {
+		g.under.before = nil
+	}
+}
+
+func (g *Gateway) checkEmpty(name string) error {
+	events, err := g.shard.TopicEvents([]byte(name))
+	if err != nil || events == 0 {
+		return err
+	}
+	return errs.New(errs.Conflict, "topic %s has %d events; only an empty topic can be deleted", name, events).With("topic", name).With("events", fmt.Sprint(events))
+}
