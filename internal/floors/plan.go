@@ -1,0 +1,107 @@
+// Package floors holds the plan of the house: which package stands on which floor, and which arrows (imports) there are.
+//
+// Its tests read every Go file of the module, for every system, and fail on an arrow that is not in the plan, on a package that
+// is not in it, and on what the house rules forbid. An arrow is added here by a decision record under docs/decisions, not in
+// passing: the floors are what lets one package be understood, tested and replaced without the rest.
+//
+// The package knows only names. It is not imported by anything.
+package floors
+
+// place is where a package stands and what it may import besides the ground, the public packages and what is outside of the
+// module. Every arrow points down, or along one floor.
+type place struct {
+	floor int
+	may   []string
+}
+
+// The floors.
+const (
+	ground  = 0
+	words   = 1
+	shelves = 2
+	engine  = 3
+	workers = 4
+	doors   = 5
+	house   = 6
+)
+
+// foundation may be imported by every package of the floors above it; each knows of the others only what is listed.
+var foundation = map[string]place{
+	"internal/errs":   {floor: ground},
+	"internal/clock":  {floor: ground},
+	"internal/limits": {floor: ground, may: []string{"internal/errs"}},
+	"internal/vfs":    {floor: ground, may: []string{"internal/errs"}},
+}
+
+// public may be imported by everything; it knows nothing internal, so that other programs can use it.
+var public = map[string]place{
+	"api/gesta/v1":    {floor: ground},
+	"api/eventwire":   {floor: ground},
+	"api/position":    {floor: ground},
+	"api/cloudevents": {floor: ground, may: []string{"api/eventwire"}},
+}
+
+// plan is every other package. A name that ends in /... stands for all below it.
+var plan = map[string]place{
+	// Simulated disks are for tests and the simulator alone.
+	"internal/vfs/crashfs": {floor: ground},
+	"internal/vfs/faultfs": {floor: ground},
+
+	"internal/event": {floor: words},
+
+	// seglog knows no events, index no log: each can be read, and replaced, alone.
+	"internal/seglog": {floor: shelves},
+	"internal/index":  {floor: shelves},
+
+	"internal/replica": {floor: engine, may: []string{"internal/seglog"}},
+	"internal/shard":   {floor: engine, may: []string{"internal/replica", "internal/seglog", "internal/index", "internal/event"}},
+	"internal/meta":    {floor: engine, may: []string{"internal/replica", "internal/seglog", "internal/event"}},
+	"internal/inspect": {floor: engine, may: []string{"internal/shard", "internal/meta", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
+
+	// The gateway declares the small interfaces that the engine fills: it never names the engine.
+	"internal/gateway": {floor: workers, may: []string{"internal/event"}},
+
+	// No door knows another, nor what stands behind the gateway.
+	"internal/door/grpc": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
+	"internal/door/http": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
+
+	// The node builds, opens and closes everything, so it knows everybody below.
+	"internal/node": {floor: house, may: []string{"internal/door/grpc", "internal/door/http", "internal/gateway", "internal/shard", "internal/meta",
+		"internal/inspect", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
+	"internal/bench": {floor: house, may: []string{"client"}},
+	"internal/demo":  {floor: house, may: []string{"client"}},
+	"internal/cli":   {floor: house, may: []string{"internal/node", "internal/inspect", "internal/bench", "internal/demo", "client"}},
+	"internal/sim": {floor: house, may: []string{"internal/shard", "internal/meta", "internal/replica", "internal/seglog", "internal/index", "internal/event",
+		"internal/vfs/crashfs", "internal/vfs/faultfs"}},
+	"internal/floors": {floor: house},
+	"cmd/gesta":       {floor: house, may: []string{"internal/cli"}},
+
+	// The client is what other programs import: api and nothing internal.
+	"client":       {floor: house},
+	"examples/...": {floor: house, may: []string{"client"}},
+}
+
+// guests are modules from outside that only some packages may import, so that what is heavy, or decides much, stays in one place.
+// A name stands for all below it. Tests may import any.
+var guests = map[string][]string{
+	"go.etcd.io/raft/v3":              {"internal/replica", "internal/shard", "internal/meta", "internal/inspect", "internal/sim"},
+	"github.com/cockroachdb/pebble":   {"internal/index", "internal/shard", "internal/sim"},
+	"google.golang.org/grpc":          {"api/gesta/v1", "client", "internal/door/grpc", "internal/node"},
+	"github.com/prometheus":           {"internal/node", "internal/door/grpc", "internal/door/http"},
+	"github.com/alecthomas/kong":      {"internal/cli", "cmd/gesta"},
+	"go.yaml.in/yaml/v3":              {"internal/node", "internal/cli"},
+	"net/http":                        {"internal/door/http", "internal/node", "internal/cli"},
+	"github.com/anishathalye":         {"internal/sim"},
+	"testing":                         {},
+	"pgregory.net/rapid":              {},
+	"github.com/rogpeppe/go-internal": {},
+	"go.uber.org/goleak":              {},
+	"github.com/google/go-cmp":        {},
+}
+
+// upward are the tests that run against the whole product, and so may import from higher floors.
+var upward = map[string][]string{
+	"client":         {"internal/node", "internal/errs", "internal/limits"},
+	"internal/bench": {"internal/node"},
+	"internal/demo":  {"internal/node"},
+}
