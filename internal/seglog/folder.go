@@ -20,6 +20,7 @@ type found struct {
 	head   header
 	seal   seal
 	sealed bool
+	bad    bool // Verify found the header page damaged
 }
 
 func (d *folder) close() {
@@ -136,8 +137,8 @@ func (d *folder) chained(kept uint64) error {
 }
 
 // open loads a segment that another one follows: by its footer when it is sealed, otherwise whole.
-func (f *found) open(next *header) (*segment, error) {
-	s, err := f.load(next)
+func (f *found) open(next *header, w *window) (*segment, error) {
+	s, err := f.load(next, w)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func (f *found) open(next *header) (*segment, error) {
 	return s, nil
 }
 
-func (f *found) load(next *header) (*segment, error) {
+func (f *found) load(next *header, w *window) (*segment, error) {
 	if f.sealed {
 		foot, err := loadFooter(f.file, &f.head, f.seal)
 		if err != nil {
@@ -160,7 +161,7 @@ func (f *found) load(next *header) (*segment, error) {
 		}
 		return f.sealedView(foot), nil
 	}
-	sc := newScan(f.file, f.name, f.head)
+	sc := newScan(f.file, f.name, f.head, w)
 	if err := sc.run(); err != nil {
 		return nil, err
 	}
@@ -168,7 +169,7 @@ func (f *found) load(next *header) (*segment, error) {
 		return sc.tail.view(), nil
 	}
 	if sc.tail.end == next.prevEnd {
-		torn, err := sc.tornFooter()
+		torn, err := sc.tornFooter(w)
 		if err != nil {
 			return nil, err
 		}
@@ -186,7 +187,9 @@ func (f *found) sealedView(foot *footer) *segment {
 }
 
 // tornFooter tells that what follows the batches is a part of the footer that belongs there: a seal was interrupted.
-func (s *scan) tornFooter() (bool, error) {
+func (s *scan) tornFooter(w *window) (bool, error) {
+	s.w = w
+	defer func() { s.w = nil }()
 	foot := encodeFooter(s.tail.view())
 	if end := s.tail.end + int64(len(foot)); s.length < s.claim && s.length != end {
 		return false, nil

@@ -152,6 +152,15 @@ func (s *state) holding(i uint64) (*segment, error) {
 	return s.find(i), nil
 }
 
+// SegmentOf is the first index of the segment that holds entry i, or would hold it next; 0 when i is no longer kept.
+func (l *Log) SegmentOf(i uint64) uint64 {
+	s := l.state.Load()
+	if i < s.first() {
+		return 0
+	}
+	return s.find(i).head.first
+}
+
 // Segment tells about one segment file.
 type Segment struct {
 	Name        string

@@ -66,8 +66,8 @@ func (l *Log) folder() error {
 
 // create makes the first segment, filled ahead.
 func (l *Log) create() (*Log, Recovery, error) {
-	if err := l.o.FS.SyncDir(filepath.Dir(l.o.Dir)); err != nil {
-		return nil, Recovery{}, errs.New(errs.Unavailable, "seglog: sync the folder above %s: %w", l.o.Dir, err)
+	if err := l.syncAbove(); err != nil {
+		return nil, Recovery{}, err
 	}
 	h := header{version: Version, shard: l.o.Shard, first: 1, segmentBytes: l.o.SegmentBytes, kept: 1}
 	if err := l.begin(h, fullBytes(h.segmentBytes)); err != nil {
@@ -77,6 +77,24 @@ func (l *Log) create() (*Log, Recovery, error) {
 		return nil, Recovery{}, err
 	}
 	return l, Recovery{}, nil
+}
+
+// syncAbove makes the folder's name durable, and those of the folders above it, which may be as new.
+func (l *Log) syncAbove() error {
+	for at := filepath.Clean(l.o.Dir); ; {
+		above := filepath.Dir(at)
+		if above == at {
+			return nil
+		}
+		err := l.o.FS.SyncDir(above)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil // a folder that we may not read is not one that we made a folder in
+		}
+		if err != nil {
+			return errs.New(errs.Unavailable, "seglog: sync the folder %s: %w", above, err)
+		}
+		at = above
+	}
 }
 
 // begin makes an empty segment of this header, the only one of the log.
@@ -102,7 +120,8 @@ func (l *Log) load(fold *folder) (Recovery, error) {
 	if last.sealed {
 		return Recovery{}, corrupt(last.file.path, 0, "the segment is sealed, so there was one after it, and that is missing")
 	}
-	sc := newScan(last.file, last.name, last.head)
+	w := new(window)
+	sc := newScan(last.file, last.name, last.head, w)
 	if err := sc.run(); err != nil {
 		return Recovery{}, err
 	}
@@ -110,7 +129,7 @@ func (l *Log) load(fold *folder) (Recovery, error) {
 		return Recovery{}, sc.stop.err(last.file)
 	}
 	l.kept, l.doubt = max(l.kept, sc.kept), sc.doubt
-	full, err := l.loadFull(fold, sc)
+	full, err := l.loadFull(fold, w)
 	if err != nil {
 		return Recovery{}, err
 	}
@@ -128,7 +147,7 @@ func (l *Log) load(fold *folder) (Recovery, error) {
 }
 
 // loadFull drops the segments below what is kept and takes all others but the last.
-func (l *Log) loadFull(fold *folder, sc *scan) ([]*segment, error) {
+func (l *Log) loadFull(fold *folder, w *window) ([]*segment, error) {
 	if err := fold.dropBelow(l.kept); err != nil {
 		return nil, err
 	}
@@ -137,7 +156,7 @@ func (l *Log) loadFull(fold *folder, sc *scan) ([]*segment, error) {
 	}
 	var full []*segment
 	for i, f := range fold.files[:len(fold.files)-1] {
-		s, err := f.open(&fold.files[i+1].head)
+		s, err := f.open(&fold.files[i+1].head, w)
 		if err != nil {
 			return nil, err
 		}

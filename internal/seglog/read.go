@@ -99,12 +99,12 @@ func (l *Log) span(s *segment, lo, hi uint64, pos int64, maxBytes uint64) (next 
 }
 
 // entryOf reads one entry through a window, whose memory it uses.
-func (l *Log) entryOf(s *segment, w *window, index uint64, ahead int) (Entry, error) {
+func (l *Log) entryOf(s *segment, w *window, index uint64, ahead int64) (Entry, error) {
 	pos, err := s.position(&l.cache, index)
 	if err != nil {
 		return Entry{}, err
 	}
-	e, d, err := w.entry(s.file, s.head.shard, index, pos, s.end, ahead)
+	e, d, err := w.entry(s.file, s.head.shard, index, pos, s.end, ahead, s.end)
 	if err == nil && d != nil {
 		err = d.err(s.file)
 	}

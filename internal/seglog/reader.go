@@ -86,8 +86,7 @@ func (r *Reader) Entry(index uint64) (e Entry, err error) {
 		if _, ok := r.w.holds(s.file, pos, EntryHeader); !ok {
 			r.stretchEntry(s, pos)
 		}
-		ahead := int(min(int64(r.ahead), s.end-pos))
-		e, err = r.l.entryOf(s, &r.w, index, ahead)
+		e, err = r.l.entryOf(s, &r.w, index, int64(r.ahead))
 		r.lo, r.hi = pos, pos+EntryHeader+int64(len(e.Data))
 		return err
 	})

@@ -28,7 +28,7 @@ type scan struct {
 	stop   *damage // nil: the batches end where zeros begin
 	torn   batch   // the header at tail.end, when it could be read
 	rest   int64   // end of the last byte after tail.end that is not zero, or tail.end
-	w      window
+	w      *window
 	staged []staged
 	failed error // of reading
 }
@@ -41,8 +41,9 @@ type staged struct {
 	stored int
 }
 
-func newScan(f *file, name string, h header) *scan {
-	s := &scan{tail: newTail(f, name, h), claim: h.size, kept: h.kept, doubt: h.doubt}
+// newScan begins a scan of a file through w, which many scans may use one after another.
+func newScan(f *file, name string, h header, w *window) *scan {
+	s := &scan{w: w, tail: newTail(f, name, h), claim: h.size, kept: h.kept, doubt: h.doubt}
 	if s.length, s.failed = f.f.Size(); s.failed != nil {
 		s.failed = errs.New(errs.Unavailable, "seglog: size of %s: %w", f.path, s.failed)
 	}
@@ -55,7 +56,7 @@ func (s *scan) run() error {
 	for s.failed == nil && s.stop == nil && s.batch() {
 	}
 	s.settle()
-	s.w, s.staged = window{}, nil
+	s.w, s.staged = nil, nil
 	return s.failed
 }
 
@@ -64,7 +65,7 @@ func (s *scan) get(pos int64, n int) []byte {
 		return nil
 	}
 	var b []byte
-	b, s.failed = s.w.get(s.tail.file, pos, n, scanAhead)
+	b, s.failed = s.w.get(s.tail.file, pos, n, scanAhead, s.length)
 	return b
 }
 
@@ -131,7 +132,7 @@ func (s *scan) entries(h *batch) bool {
 	pos, term := t.end+batchHeader, t.term
 	end := pos + int64(h.length)
 	for index := h.first; index < h.first+uint64(h.count); index++ {
-		e, d, err := s.w.entry(t.file, t.head.shard, index, pos, end, scanAhead)
+		e, d, err := s.w.entry(t.file, t.head.shard, index, pos, end, scanAhead, s.length)
 		if s.failed = err; err != nil {
 			return false
 		}
@@ -162,9 +163,9 @@ type readEntry struct {
 	entry Entry // its data aliases the window
 }
 
-// entry reads and verifies the entry at pos, which must end before end.
-func (w *window) entry(f *file, shard, index uint64, pos, end int64, ahead int) (e readEntry, d *damage, err error) {
-	b, err := w.get(f, pos, EntryHeader, ahead)
+// entry reads and verifies the entry at pos, which must end before end. It may read ahead, but not beyond limit.
+func (w *window) entry(f *file, shard, index uint64, pos, end, ahead, limit int64) (e readEntry, d *damage, err error) {
+	b, err := w.get(f, pos, EntryHeader, ahead, limit)
 	if err != nil {
 		return e, nil, err
 	}
@@ -174,7 +175,7 @@ func (w *window) entry(f *file, shard, index uint64, pos, end int64, ahead int) 
 	}
 	e.entryHeader = h
 	e.head = [EntryHeader]byte(b)
-	if b, err = w.get(f, pos, int(entryBytes(int(h.length))), ahead); err != nil {
+	if b, err = w.get(f, pos, int(entryBytes(int(h.length))), ahead, limit); err != nil {
 		return e, nil, err
 	}
 	if int64(len(b)) < entryBytes(int(h.length)) {

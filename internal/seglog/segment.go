@@ -7,7 +7,6 @@ import (
 	"sort"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/vfs"
@@ -119,7 +118,7 @@ func corrupt(path string, at int64, format string, args ...any) *errs.Error {
 }
 
 func noSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errs.CodeOf(err) == errs.NoSpace
+	return vfs.IsNoSpace(err) || errs.CodeOf(err) == errs.NoSpace
 }
 
 // state is what readers see: replaced as a whole, never changed.

@@ -31,12 +31,12 @@ func (w *window) load(f *file, pos int64, n int) error {
 	return nil
 }
 
-// get gives n bytes at pos, fewer where the file ends, and reads at least ahead bytes when it must read.
-func (w *window) get(f *file, pos int64, n, ahead int) ([]byte, error) {
+// get gives n bytes at pos, fewer where the file ends, and reads more when it must read: ahead bytes, but not beyond end.
+func (w *window) get(f *file, pos int64, n int, ahead, end int64) ([]byte, error) {
 	if b, ok := w.holds(f, pos, n); ok {
 		return b, nil
 	}
-	if err := w.load(f, pos, max(n, ahead)); err != nil {
+	if err := w.load(f, pos, max(n, int(min(ahead, end-pos)))); err != nil {
 		return nil, err
 	}
 	return w.buf[:min(n, len(w.buf)):min(n, len(w.buf))], nil
