@@ -1,0 +1,118 @@
+package gatewaytest
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/gesta-db/gesta/internal/event"
+)
+
+// batchEvents is small, so that tests see several batches.
+const batchEvents = 3
+
+// Read begins a read. Of the starting points it knows start, end, numbers and positions.
+func (s *Shard) Read(_ context.Context, spec event.ReadSpec) (event.Reader, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &reader{shard: s, spec: spec, left: spec.Limit}
+	last := uint64(len(s.events))
+	switch spec.From.Kind {
+	case event.Start:
+		r.next = 1
+	case event.End:
+		r.next = last + 1
+		if spec.Backwards {
+			r.next = last
+		}
+	case event.AtPosition:
+		r.next = spec.From.Position.Offset + 1
+		if spec.Backwards {
+			r.next--
+		}
+	default:
+		r.next = max(1, spec.From.Number)
+		if spec.Scope == event.ScopeStream {
+			r.next, r.revision = 1, spec.From.Number
+		}
+	}
+	return r, nil
+}
+
+type reader struct {
+	shard    *Shard
+	spec     event.ReadSpec
+	next     uint64
+	revision uint64
+	left     uint64
+	live     bool
+	over     bool
+}
+
+// Next gives the next batch.
+func (r *reader) Next(ctx context.Context) (event.Batch, error) {
+	for {
+		b, grown, ended := r.gather()
+		switch {
+		case len(b.Events) > 0 || b.Live:
+			return b, nil
+		case ended:
+			return b, io.EOF
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return event.Batch{}, ctx.Err()
+		}
+	}
+}
+
+func (r *reader) gather() (b event.Batch, grown <-chan struct{}, ended bool) {
+	r.shard.mu.Lock()
+	defer r.shard.mu.Unlock()
+	for !r.over && r.inside() && len(b.Events) < batchEvents {
+		r.take(&b)
+	}
+	caughtUp := !r.over && len(b.Events) == 0
+	if caughtUp && r.spec.Follow && !r.live {
+		r.live, b.Live = true, true
+	}
+	b.Position = r.shard.position(r.next - 1)
+	if r.spec.Backwards {
+		b.Position.Offset = r.next
+	}
+	return b, r.shard.grown, r.over || caughtUp && !r.spec.Follow
+}
+
+func (r *reader) inside() bool { return r.next >= 1 && r.next <= uint64(len(r.shard.events)) }
+
+func (r *reader) take(b *event.Batch) {
+	e := r.shard.events[r.next-1]
+	if r.spec.Backwards {
+		r.next--
+	} else {
+		r.next++
+	}
+	if !r.wants(e) {
+		return
+	}
+	b.Events = append(b.Events, e.bytes)
+	if r.left > 0 {
+		r.left--
+		r.over = r.left == 0
+	}
+}
+
+func (r *reader) wants(e recorded) bool {
+	if r.spec.Scope != event.ScopeAll && e.topic != string(r.spec.Topic) || r.spec.Scope == event.ScopeStream && e.key != string(r.spec.Key) {
+		return false
+	}
+	if e.revision < r.revision || !strings.HasPrefix(e.key, string(r.spec.KeyPrefix)) {
+		return false
+	}
+	return len(r.spec.Types) == 0 || slices.ContainsFunc(r.spec.Types, func(t []byte) bool { return string(t) == e.kind })
+}
+
+// Close does nothing.
+func (r *reader) Close() {}
