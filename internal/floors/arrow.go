@@ -21,7 +21,7 @@ type arrow struct {
 func forbid(a arrow) string {
 	from, known := find(a.from)
 	if !known {
-		return fmt.Sprintf("%s: package %s has no place: give it a floor in internal/floors/plan.go, by a decision record", a.at, a.from)
+		return fmt.Sprintf("package %s has no place: give it a floor in internal/floors/plan.go, by a decision record", a.from)
 	}
 	to, own := strings.CutPrefix(a.to, module)
 	switch {

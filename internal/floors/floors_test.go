@@ -8,6 +8,7 @@ import (
 
 // Every arrow of the code is in the plan.
 func TestArrows(t *testing.T) {
+	said := map[string]bool{}
 	every(t, func(s source) {
 		for _, spec := range s.ast.Imports {
 			to, err := strconv.Unquote(spec.Path.Value)
@@ -15,7 +16,8 @@ func TestArrows(t *testing.T) {
 				t.Fatal(err)
 			}
 			a := arrow{from: s.pkg(), to: to, test: s.test(), at: s.at(spec.Pos())}
-			if why := forbid(a); why != "" {
+			if why := forbid(a); why != "" && !said[why] {
+				said[why] = true
 				t.Error(why)
 			}
 		}

@@ -61,6 +61,8 @@ var plan = map[string]place{
 	// The gateway declares the small interfaces that the engine fills: it never names the engine.
 	"internal/gateway": {floor: workers, may: []string{"internal/event"}},
 
+	"internal/gateway/gatewaytest": {floor: workers, may: []string{"internal/gateway", "internal/event"}}, // contracts, for tests
+
 	// No door knows another, nor what stands behind the gateway.
 	"internal/door/grpc": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
 	"internal/door/http": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
@@ -92,15 +94,18 @@ var guests = map[string][]string{
 	"go.yaml.in/yaml/v3":              {"internal/node", "internal/cli"},
 	"net/http":                        {"internal/door/http", "internal/node", "internal/cli"},
 	"github.com/anishathalye":         {"internal/sim"},
-	"testing":                         {},
+	"testing":                         {"internal/gateway/gatewaytest"},
 	"pgregory.net/rapid":              {},
 	"github.com/rogpeppe/go-internal": {},
 	"go.uber.org/goleak":              {},
 	"github.com/google/go-cmp":        {},
 }
 
-// upward are the tests that run against the whole product, and so may import from higher floors.
+// upward are the tests that may import from higher floors: those that run against the whole product, and those that run a
+// contract their user declares.
 var upward = map[string][]string{
+	"internal/shard": {"internal/gateway/gatewaytest"}, // the contracts it fills
+	"internal/meta":  {"internal/gateway/gatewaytest"},
 	"client":         {"internal/node", "internal/errs", "internal/limits"},
 	"internal/bench": {"internal/node"},
 	"internal/demo":  {"internal/node"},
