@@ -194,13 +194,7 @@ func (w *window) entry(f *file, shard, index uint64, pos, end, ahead, limit int6
 // settle decides what the bytes after the last good batch are.
 func (s *scan) settle() {
 	t := s.tail
-	s.rest = t.end
-	s.eachRest(func(pos int64, b []byte) bool {
-		if !isZero(b) {
-			s.rest = pos + int64(lastNonZero(b)) + 1
-		}
-		return true
-	})
+	s.findRest()
 	switch {
 	case s.failed != nil || s.stop != nil && s.stop.sure:
 	case s.length < s.claim:
@@ -217,6 +211,17 @@ func (s *scan) settle() {
 	default:
 		s.stop = nil // a header alone cannot be: it would not be zero
 	}
+}
+
+// findRest finds the last byte after the good batches that is not zero.
+func (s *scan) findRest() {
+	s.rest = s.tail.end
+	s.eachRest(func(pos int64, b []byte) bool {
+		if !isZero(b) {
+			s.rest = pos + int64(lastNonZero(b)) + 1
+		}
+		return true
+	})
 }
 
 // stopKeeping adds to what is known of the damage.

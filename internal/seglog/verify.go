@@ -251,7 +251,6 @@ func (w *walk) run() error {
 		}
 		h, ok := decodeBatch(b, &t.head, t.end)
 		if !ok {
-			w.note(t.end, "there is no valid batch header")
 			if !w.resync() {
 				return nil
 			}
@@ -276,9 +275,13 @@ func (w *walk) unreadable(err error) error {
 	return nil
 }
 
-// resync moves to the next valid batch header.
+// resync notes the damage where no batch is, and moves to the next valid batch header, if there is one.
 func (w *walk) resync() bool {
 	s := &scan{tail: w.tail, length: w.limit, w: &w.c.w}
+	if s.findRest(); s.rest == w.tail.end && !w.f.sealed {
+		return false // what is filled ahead
+	}
+	w.note(w.tail.end, "there is no valid batch header")
 	at := s.later()
 	if at == 0 {
 		return false
