@@ -8,7 +8,7 @@ COUNT     ?= 1
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 
 # Packages in which one goroutine does everything: the race detector would only slow them down. All others run under it.
-SINGLE := /api/|/examples/|/internal/(demo|errs|event|floors|inspect|limits|sim|vfs/faultfs)$$
+SINGLE := /api/|/examples/|/internal/(demo|errs|event|floors|inspect|limits|sim)$$
 
 # The race detector needs a C compiler. On a machine without one the same tests run without it, and say so.
 HAVE_CC := $(shell command -v "$$(go env CC | cut -d' ' -f1)" 2>/dev/null)
@@ -47,8 +47,10 @@ lint: $(TOOLS) ## formatting, vet, staticcheck, go.mod, generated code, the prot
 
 unit: ## the tests, under the race detector where there is concurrency
 	@[ -n "$(RACE)" ] || echo "NOTE: there is no C compiler here, so the tests run without the race detector" >&2
-	go test $$(go list ./... | grep -E '$(SINGLE)')
-	$(if $(RACE),CGO_ENABLED=1) go test $(RACE) $$(go list ./... | grep -vE '$(SINGLE)')
+	@failed=0; \
+	  go test $$(go list ./... | grep -E '$(SINGLE)') || failed=1; \
+	  $(if $(RACE),CGO_ENABLED=1) go test $(RACE) $$(go list ./... | grep -vE '$(SINGLE)') || failed=1; \
+	  exit $$failed
 
 generate: $(TOOLS) ## generate the code of the .proto files
 	$(BUF) generate
