@@ -8,7 +8,7 @@ COUNT     ?= 1
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 
 # Packages in which one goroutine does everything: the race detector would only slow them down. All others run under it.
-SINGLE := /api/|/examples/|/internal/(demo|errs|event|floors|inspect|limits|sim)$$
+SINGLE := /api/|/examples/|/internal/(demo|errs|event|floors|inspect|limits|sim|vfs/crashfs)$$
 
 # The race detector needs a C compiler. On a machine without one the same tests run without it, and say so.
 HAVE_CC := $(shell command -v "$$(go env CC | cut -d' ' -f1)" 2>/dev/null)
