@@ -14,11 +14,11 @@ import (
 )
 
 // check holds an event against the limits and rules, and sorts its metadata.
-func (p *parts) check(lim *limits.Limits, s *seen) (name string, bad problem) {
-	if bad := idProblem(p.id, lim); bad.code != "" {
+func (p *parts) check(lim *limits.Limits, s *seen) (name string, bad *problem) {
+	if bad := idProblem(p.id, lim); bad != nil {
 		return "id", bad
 	}
-	if bad := typeProblem(p.typ, lim); bad.code != "" {
+	if bad := typeProblem(p.typ, lim); bad != nil {
 		return "type", bad
 	}
 	if p.schemaVersion > math.MaxUint32 {
@@ -28,19 +28,19 @@ func (p *parts) check(lim *limits.Limits, s *seen) (name string, bad problem) {
 		return "data", over("event_bytes", len(p.data), lim.EventBytes, "bytes")
 	}
 	if len(p.contentType) > 0 {
-		if bad := contentTypeProblem(p.contentType); bad.code != "" {
+		if bad := contentTypeProblem(p.contentType); bad != nil {
 			return "content_type", bad
 		}
 	}
-	if bad := sourceProblem(p.source); bad.code != "" {
+	if bad := sourceProblem(p.source); bad != nil {
 		return "source", bad
 	}
 	if p.timed {
-		if bad := p.timeProblem(); bad.code != "" {
+		if bad := p.timeProblem(); bad != nil {
 			return "time", bad
 		}
 	}
-	if bad := p.metadataProblem(lim); bad.code != "" {
+	if bad := p.metadataProblem(lim); bad != nil {
 		return "metadata", bad
 	}
 	return p.checkTags(lim, s)
@@ -53,17 +53,17 @@ const (
 	lastSecond  = 253402300799
 )
 
-func (p *parts) timeProblem() problem {
+func (p *parts) timeProblem() *problem {
 	if p.seconds < firstSecond || p.seconds > lastSecond {
 		return invalid("is outside of the years 1 to 9999")
 	}
 	if p.nanos < 0 || p.nanos > 999_999_999 {
 		return invalid("has %d nanoseconds; it must be 0 to 999,999,999", p.nanos)
 	}
-	return problem{}
+	return nil
 }
 
-func (p *parts) metadataProblem(lim *limits.Limits) problem {
+func (p *parts) metadataProblem(lim *limits.Limits) *problem {
 	if len(p.metadata) > lim.MetadataEntries {
 		return over("metadata_entries", len(p.metadata), lim.MetadataEntries, "entries")
 	}
@@ -85,14 +85,14 @@ func (p *parts) metadataProblem(lim *limits.Limits) problem {
 	if size > lim.MetadataBytes {
 		return over("metadata_bytes", size, lim.MetadataBytes, "bytes")
 	}
-	return problem{}
+	return nil
 }
 
 func byName(a, b pair) int { return bytes.Compare(a.name, b.name) }
 
-func (p *parts) checkTags(lim *limits.Limits, s *seen) (name string, bad problem) {
+func (p *parts) checkTags(lim *limits.Limits, s *seen) (name string, bad *problem) {
 	if len(p.tags) == 0 {
-		return "", problem{}
+		return "", nil
 	}
 	if len(p.tags) > lim.Tags {
 		return "tags", over("tags", len(p.tags), lim.Tags, "tags")
@@ -101,7 +101,7 @@ func (p *parts) checkTags(lim *limits.Limits, s *seen) (name string, bad problem
 		if len(tag) == 0 {
 			return "tags[" + strconv.Itoa(i) + "]", invalid("is empty")
 		}
-		if bad := textProblem(tag, "tag_bytes", lim.TagBytes); bad.code != "" {
+		if bad := textProblem(tag, "tag_bytes", lim.TagBytes); bad != nil {
 			return "tags[" + strconv.Itoa(i) + "]", bad
 		}
 	}
@@ -110,7 +110,7 @@ func (p *parts) checkTags(lim *limits.Limits, s *seen) (name string, bad problem
 	if _, second, found := s.twins(len(p.tags), hash, equal); found {
 		return "tags[" + strconv.Itoa(second) + "]", invalid("%.80q comes twice", p.tags[second])
 	}
-	return "", problem{}
+	return "", nil
 }
 
 // append writes the canonical encoding: what eventwire.AppendEvent writes for the same event. Metadata is sorted.

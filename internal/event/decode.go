@@ -51,18 +51,19 @@ type decoder struct {
 	seed   string // of ids derived from the command's
 	stream int    // where it is, for naming fields; -1: in the request itself
 	event  int    // -1: in the stream itself
-	parts  parts
-	seen   seen
+	// lists of the event at hand
+	metadata []pair
+	tags     [][]byte
+	seen     seen
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 // release keeps the decoder's lists but nothing that belongs to the request.
 func (d *decoder) release() {
-	clear(d.parts.metadata[:cap(d.parts.metadata)])
-	clear(d.parts.tags[:cap(d.parts.tags)])
-	d.parts.reset()
-	*d = decoder{parts: parts{metadata: d.parts.metadata, tags: d.parts.tags}, seen: d.seen}
+	clear(d.metadata[:cap(d.metadata)])
+	clear(d.tags[:cap(d.tags)])
+	*d = decoder{metadata: d.metadata[:0], tags: d.tags[:0], seen: d.seen}
 	decoders.Put(d)
 }
 
@@ -147,7 +148,7 @@ func (d *decoder) request(b []byte) error {
 			d.stream = -1
 			n++
 		case f.is(2, protowire.BytesType):
-			if bad := idProblem(f.bytes, d.lim); bad.code != "" {
+			if bad := idProblem(f.bytes, d.lim); bad != nil {
 				return d.refuse("command_id", bad)
 			}
 			d.commit.CommandID = d.keep(f.bytes)
@@ -174,7 +175,7 @@ func (d *decoder) header(b []byte, s *Append) error {
 		case f.is(2, protowire.BytesType):
 			s.Key = f.bytes
 		case f.is(3, protowire.BytesType):
-			if bad := s.Expect.scan(f.bytes); bad.code != "" {
+			if bad := s.Expect.scan(f.bytes); bad != nil {
 				return d.refuse("expectation", bad)
 			}
 		case f.is(4, protowire.BytesType):
@@ -182,10 +183,10 @@ func (d *decoder) header(b []byte, s *Append) error {
 			return d.refuse("", unknownField(&f))
 		}
 	}
-	if bad := topicProblem(s.Topic, d.lim.TopicBytes); bad.code != "" {
+	if bad := topicProblem(s.Topic, d.lim.TopicBytes); bad != nil {
 		return d.refuse("topic", bad)
 	}
-	if bad := textProblem(s.Key, "key_bytes", d.lim.KeyBytes); bad.code != "" {
+	if bad := textProblem(s.Key, "key_bytes", d.lim.KeyBytes); bad != nil {
 		return d.refuse("key", bad)
 	}
 	s.Topic, s.Key = d.keep(s.Topic), d.keep(s.Key)
@@ -193,7 +194,7 @@ func (d *decoder) header(b []byte, s *Append) error {
 }
 
 // scan reads a gesta.v1.Expectation; without a rule it expects nothing.
-func (e *Expect) scan(b []byte) problem {
+func (e *Expect) scan(b []byte) *problem {
 	for f := (field{}); len(b) > 0; {
 		rest, ok := f.next(b)
 		switch {
@@ -212,7 +213,7 @@ func (e *Expect) scan(b []byte) problem {
 		}
 		b = rest
 	}
-	return problem{}
+	return nil
 }
 
 var states = map[uint64]ExpectKind{
@@ -261,19 +262,22 @@ func (d *decoder) streamEvents(b []byte, list []Prepared) (n int, err error) {
 
 // prepare checks one event and writes its canonical bytes.
 func (d *decoder) prepare(b []byte, to *Prepared) error {
-	if name, bad := d.parts.scan(b); bad.code != "" {
+	p := parts{metadata: d.metadata[:0], tags: d.tags[:0]} // on the stack
+	name, bad := p.scan(b)
+	d.metadata, d.tags = p.metadata, p.tags
+	if bad != nil {
 		return d.refuse(name, bad)
 	}
-	if len(d.parts.id) == 0 {
-		d.parts.id = d.makeID()
+	if len(p.id) == 0 {
+		p.id = d.makeID()
 	}
-	if name, bad := d.parts.check(d.lim, &d.seen); bad.code != "" {
+	if name, bad := p.check(d.lim, &d.seen); bad != nil {
 		return d.refuse(name, bad)
 	}
 	start := len(d.slab)
-	d.slab = d.parts.append(d.slab)
+	d.slab = p.append(d.slab)
 	to.Bytes = d.slab[start:len(d.slab):len(d.slab)]
-	to.ID, to.Type = idAndType(to.Bytes, len(d.parts.id), len(d.parts.typ))
+	to.ID, to.Type = idAndType(to.Bytes, len(p.id), len(p.typ))
 	d.commit.Bytes += len(to.Bytes)
 	return nil
 }
@@ -347,7 +351,7 @@ func (d *decoder) keep(b []byte) []byte {
 }
 
 // refuse names the field in which the problem is.
-func (d *decoder) refuse(name string, p problem) error {
+func (d *decoder) refuse(name string, p *problem) error {
 	path := ""
 	if d.stream >= 0 {
 		path = "streams[" + strconv.Itoa(d.stream) + "]"
@@ -366,6 +370,6 @@ func (d *decoder) refuse(name string, p problem) error {
 	return p.in(path)
 }
 
-func unknownField(f *field) problem {
-	return problem{code: errs.Unsupported, text: fmt.Sprintf("has the field %d (wire type %d), which this version does not know: upgrade the server, or do not use it", f.number, f.typ)}
+func unknownField(f *field) *problem {
+	return &problem{code: errs.Unsupported, text: fmt.Sprintf("has the field %d (wire type %d), which this version does not know: upgrade the server, or do not use it", f.number, f.typ)}
 }

@@ -13,7 +13,7 @@ import (
 // maxTopicBytes is the most a topic's name may ever have, whatever the settings.
 const maxTopicBytes = 128
 
-// problem is what is wrong with a value, without the name of the field it stands in. The zero problem is none.
+// problem is what is wrong with a value, without the name of the field it stands in; nil is no problem.
 type problem struct {
 	code  errs.Code
 	text  string
@@ -21,16 +21,16 @@ type problem struct {
 	max   int
 }
 
-func invalid(format string, args ...any) problem {
-	return problem{code: errs.Invalid, text: fmt.Sprintf(format, args...)}
+func invalid(format string, args ...any) *problem {
+	return &problem{code: errs.Invalid, text: fmt.Sprintf(format, args...)}
 }
 
-func over(limit string, got, most int, unit string) problem {
-	return problem{code: errs.TooLarge, text: fmt.Sprintf("has %d %s; the limit %s is %d", got, unit, limit, most), limit: limit, max: most}
+func over(limit string, got, most int, unit string) *problem {
+	return &problem{code: errs.TooLarge, text: fmt.Sprintf("has %d %s; the limit %s is %d", got, unit, limit, most), limit: limit, max: most}
 }
 
 // in makes the error: it names the field, and the limit if one was passed.
-func (p problem) in(field string) error {
+func (p *problem) in(field string) error {
 	e := errs.New(p.code, "%s %s", field, p.text).With("field", field)
 	if p.limit != "" {
 		e = e.With("limit", p.limit).With("max", strconv.Itoa(p.max))
@@ -41,7 +41,7 @@ func (p problem) in(field string) error {
 // CheckTopic tells whether name can be a topic's: a to z, 0 to 9, '.', '_' and '-', 1 to 128 bytes, and neither "." nor "..",
 // which would vanish from URLs. The error is invalid or too_large.
 func CheckTopic(name string) error {
-	if p := topicProblem([]byte(name), maxTopicBytes); p.code != "" {
+	if p := topicProblem([]byte(name), maxTopicBytes); p != nil {
 		return p.in("topic")
 	}
 	return nil
@@ -50,13 +50,13 @@ func CheckTopic(name string) error {
 // CheckKey tells whether key can name a stream: any UTF-8 up to the limit key_bytes, also none. The error is invalid or
 // too_large.
 func CheckKey(key string, lim *limits.Limits) error {
-	if p := textProblem([]byte(key), "key_bytes", lim.KeyBytes); p.code != "" {
+	if p := textProblem([]byte(key), "key_bytes", lim.KeyBytes); p != nil {
 		return p.in("key")
 	}
 	return nil
 }
 
-func topicProblem(name []byte, most int) problem {
+func topicProblem(name []byte, most int) *problem {
 	switch most = min(most, maxTopicBytes); {
 	case len(name) == 0:
 		return invalid("is empty: name one, of a-z, 0-9, '.', '_' and '-'")
@@ -65,14 +65,20 @@ func topicProblem(name []byte, most int) problem {
 	case string(name) == "." || string(name) == "..":
 		return invalid("%q cannot be used in URLs: choose another name", name)
 	}
-	if i := bytes.IndexFunc(name, notInTopic); i >= 0 {
+	if i := notInTopic(name); i >= 0 {
 		return invalid("%q has %q at byte %d: use only a-z, 0-9, '.', '_' and '-' ('/' is kept for namespaces)", name, firstRune(name[i:]), i)
 	}
-	return problem{}
+	return nil
 }
 
-func notInTopic(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
+// notInTopic gives the place of the first byte that a topic's name may not have, or -1.
+func notInTopic(name []byte) int {
+	for i, c := range name {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return i
+		}
+	}
+	return -1
 }
 
 func firstRune(b []byte) string {
@@ -81,22 +87,22 @@ func firstRune(b []byte) string {
 }
 
 // textProblem checks a text that may be empty.
-func textProblem(b []byte, limit string, most int) problem {
+func textProblem(b []byte, limit string, most int) *problem {
 	if len(b) > most {
 		return over(limit, len(b), most, "bytes")
 	}
 	if !utf8.Valid(b) {
 		return invalid("is not valid UTF-8")
 	}
-	return problem{}
+	return nil
 }
 
 // idProblem checks an event's or a command's id that is not empty.
-func idProblem(id []byte, lim *limits.Limits) problem {
+func idProblem(id []byte, lim *limits.Limits) *problem {
 	return textProblem(id, "id_bytes", lim.IDBytes)
 }
 
-func typeProblem(typ []byte, lim *limits.Limits) problem {
+func typeProblem(typ []byte, lim *limits.Limits) *problem {
 	if len(typ) == 0 {
 		return invalid("is empty: name what happened, for instance OrderPlaced")
 	}
@@ -109,7 +115,7 @@ const (
 	maxSourceBytes      = 1024
 )
 
-func contentTypeProblem(v []byte) problem {
+func contentTypeProblem(v []byte) *problem {
 	if len(v) > maxContentTypeBytes {
 		return over("content_type_bytes", len(v), maxContentTypeBytes, "bytes")
 	}
@@ -117,17 +123,26 @@ func contentTypeProblem(v []byte) problem {
 	if slash <= 0 || slash == len(v)-1 || !printable(v, ' ') {
 		return invalid("%.80q is not a media type, like application/json", v)
 	}
-	return problem{}
+	return nil
 }
 
-func sourceProblem(v []byte) problem {
+func sourceProblem(v []byte) *problem {
 	if len(v) > maxSourceBytes {
 		return over("source_bytes", len(v), maxSourceBytes, "bytes")
 	}
-	if !utf8.Valid(v) || bytes.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+	if !utf8.Valid(v) || hasSpace(v) {
 		return invalid("%.80q is not a URI reference: it has spaces or control characters", v)
 	}
-	return problem{}
+	return nil
+}
+
+func hasSpace(v []byte) bool {
+	for _, c := range v {
+		if c <= ' ' || c == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // printable tells whether v has only ASCII from lowest to '~'.

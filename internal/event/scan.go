@@ -19,11 +19,26 @@ func (f *field) is(number protowire.Number, typ protowire.Type) bool {
 
 // next reads the field that b begins with and gives what follows it; ok is false when it is malformed.
 func (f *field) next(b []byte) (rest []byte, ok bool) {
-	var n int
-	if f.number, f.typ, n = protowire.ConsumeTag(b); n < 0 || f.number > protowire.MaxValidNumber {
-		return nil, false
+	if len(b) > 1 && b[0] >= 1<<3 && b[0] < 0x80 && b[0]&7 == uint8(protowire.BytesType) { // most fields: a tag of one byte, a text
+		f.number, f.typ = protowire.Number(b[0]>>3), protowire.BytesType
+		if n := int(b[1]); n < 0x80 && n <= len(b)-2 {
+			f.bytes = b[2 : 2+n]
+			return b[2+n:], true
+		}
+		b = b[1:]
+	} else {
+		var n int
+		if f.number, f.typ, n = protowire.ConsumeTag(b); n < 0 || f.number > protowire.MaxValidNumber {
+			return nil, false
+		}
+		b = b[n:]
 	}
-	b = b[n:]
+	return f.take(b)
+}
+
+// take reads the value behind the tag.
+func (f *field) take(b []byte) (rest []byte, ok bool) {
+	var n int
 	switch f.typ {
 	case protowire.VarintType:
 		f.value, n = protowire.ConsumeVarint(b)
@@ -50,28 +65,24 @@ type parts struct {
 
 type pair struct{ name, value []byte }
 
-// reset keeps the lists' memory for the next event.
-func (p *parts) reset() { *p = parts{metadata: p.metadata[:0], tags: p.tags[:0]} }
-
 // scan reads an event's fields; a field that comes twice counts the last time, as protobuf says. The problem it gives is in
 // the field it names.
-func (p *parts) scan(b []byte) (name string, bad problem) {
-	p.reset()
+func (p *parts) scan(b []byte) (name string, bad *problem) {
 	var f field
 	for len(b) > 0 {
 		rest, ok := f.next(b)
 		if !ok {
 			return "", malformedField()
 		}
-		if name, bad = p.take(&f); bad.code != "" {
+		if name, bad = p.take(&f); bad != nil {
 			return name, bad
 		}
 		b = rest
 	}
-	return "", problem{}
+	return "", nil
 }
 
-func (p *parts) take(f *field) (name string, bad problem) {
+func (p *parts) take(f *field) (name string, bad *problem) {
 	switch {
 	case f.is(1, protowire.BytesType):
 		p.id = f.bytes
@@ -94,10 +105,10 @@ func (p *parts) take(f *field) (name string, bad problem) {
 	default:
 		return "", unknownField(f)
 	}
-	return "", problem{}
+	return "", nil
 }
 
-func (p *parts) takeTime(b []byte) problem {
+func (p *parts) takeTime(b []byte) *problem {
 	p.timed = true
 	var f field
 	for len(b) > 0 {
@@ -114,10 +125,10 @@ func (p *parts) takeTime(b []byte) problem {
 		}
 		b = rest
 	}
-	return problem{}
+	return nil
 }
 
-func (p *parts) takePair(b []byte) problem {
+func (p *parts) takePair(b []byte) *problem {
 	var f field
 	var entry pair
 	for len(b) > 0 {
@@ -135,7 +146,7 @@ func (p *parts) takePair(b []byte) problem {
 		b = rest
 	}
 	p.metadata = append(p.metadata, entry)
-	return problem{}
+	return nil
 }
 
-func malformedField() problem { return invalid("is not valid protobuf") }
+func malformedField() *problem { return invalid("is not valid protobuf") }
