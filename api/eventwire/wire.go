@@ -25,7 +25,13 @@ func longVarint(b []byte, i int) (uint64, int) {
 
 // span reads the length at b[i:] and gives the bounds of the bytes that follow it; to is -1 when they are cut off.
 func span(b []byte, i int) (from, to int) {
-	n, from := varint(b, i)
+	if i < len(b) && b[i] < 0x80 {
+		if to = i + 1 + int(b[i]); to > len(b) {
+			return 0, -1
+		}
+		return i + 1, to
+	}
+	n, from := longVarint(b, i)
 	if from < 0 || n > uint64(len(b)-from) {
 		return 0, -1
 	}
