@@ -1,0 +1,224 @@
+package grpc
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+
+	"github.com/gesta-db/gesta/internal/event"
+	"github.com/gesta-db/gesta/internal/gateway"
+)
+
+// replyRoom is what a frame of replies has room for beyond the last one's length, before it grows.
+const replyRoom = 256
+
+// newID names an event that came without an id.
+func newID() string { return rand.Text() }
+
+// appender is one AppendStream: a goroutine that takes frames in and submits their calls, and the handler's own, which sends the
+// replies that have gathered since it last sent some.
+type appender struct {
+	door   *Door
+	stream grpc.ServerStream
+	who    gateway.Caller
+	budget *gateway.Budget
+
+	mu      sync.Mutex
+	replies *[]byte // encoded, to be sent as one frame; of the pool
+	usual   int     // how long the last frame of replies was
+	settled int     // bytes of the budget that belong to these replies
+	open    int     // accepted calls without a reply
+	closed  bool    // no call is accepted any more
+	gone    bool    // nobody sends replies any more
+	wake    chan struct{}
+}
+
+// call is a call on its way; it is the gateway's User.
+type call struct {
+	gateway.Call
+	from *appender
+	id   uint64
+	size int
+}
+
+func (d *Door) appendStream(stream grpc.ServerStream) error {
+	d.streams.Add(1)
+	defer d.streams.Add(-1)
+	a := &appender{door: d, stream: stream, wake: make(chan struct{}, 1)}
+	a.who, a.budget = d.callerOf(stream.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.takeIn() }()
+	return a.sendOut(ended)
+}
+
+// takeIn reads frames until the client has no more (nil), or something is wrong.
+func (a *appender) takeIn() error {
+	var calls []callWire
+	for {
+		var in inFrame
+		err := a.door.receive(a.stream, &in)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		calls, err = a.takeFrame(&in, calls[:0])
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (a *appender) takeFrame(in *inFrame, calls []callWire) ([]callWire, error) {
+	defer in.free()
+	calls, err := splitFrame(in.bytes(), calls)
+	if err != nil || len(calls) == 0 {
+		return calls, err
+	}
+	if err := a.budget.Wait(a.stream.Context(), len(in.bytes())+len(calls)*callOverhead); err != nil {
+		return calls, err
+	}
+	if !a.accept(len(calls)) {
+		a.budget.Give(len(in.bytes()) + len(calls)*callOverhead)
+		return calls, gateway.ErrDraining()
+	}
+	a.door.gate.Submit(a.stream.Context(), a.who, a.decode(calls, len(in.bytes())))
+	clear(calls) // they point into the frame
+	return calls, nil
+}
+
+// accept counts calls that will be answered, unless the stream is closing.
+func (a *appender) accept(n int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return false
+	}
+	a.open += n
+	return true
+}
+
+// decode makes calls of a frame's. Those that are malformed are answered at once; the others do not point into the frame.
+func (a *appender) decode(wires []callWire, frameBytes int) []*gateway.Call {
+	now := time.Now()
+	store := make([]call, len(wires))
+	calls := make([]*gateway.Call, 0, len(wires))
+	rest := frameBytes
+	for i := range wires {
+		w, c := &wires[i], &store[i]
+		c.from, c.id, c.size = a, w.id, len(w.request)+callOverhead
+		if rest -= len(w.request); i == len(wires)-1 {
+			c.size += rest // the frame's own bytes are the last call's
+		}
+		if c.Commit, c.Err = decodeCall(w, a.door); c.Err != nil {
+			a.reply(c)
+			continue
+		}
+		if w.timeout > 0 {
+			c.Deadline = now.Add(w.timeout)
+		}
+		c.Done, c.User = replyTo, c
+		calls = append(calls, &c.Call)
+	}
+	return calls
+}
+
+func decodeCall(w *callWire, d *Door) (*event.Commit, error) {
+	if w.err != nil {
+		return nil, w.err
+	}
+	return event.DecodeAppendRequest(w.request, d.gate.Limits(), newID)
+}
+
+// replyTo is every call's Done.
+func replyTo(g *gateway.Call) {
+	c := g.User.(*call)
+	c.from.reply(c)
+}
+
+// reply puts a call's outcome with those that are about to be sent. It does not block.
+func (a *appender) reply(c *call) {
+	a.mu.Lock()
+	a.open--
+	gone := a.gone
+	if !gone {
+		if a.replies == nil {
+			a.replies = pool.Get(a.usual + replyRoom)
+			*a.replies = (*a.replies)[:0]
+		}
+		*a.replies = appendReply(*a.replies, c.id, c.Outcome, c.Created, c.Err)
+		a.settled += c.size
+	}
+	a.mu.Unlock()
+	if gone {
+		a.budget.Give(c.size)
+		return
+	}
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sendOut sends replies until the stream has ended and everything that was accepted is answered.
+func (a *appender) sendOut(ended <-chan error) (err error) {
+	defer a.leave()
+	draining, gone := a.door.draining.Done(), a.stream.Context().Done()
+	over := false
+	for {
+		select {
+		case <-a.wake:
+		case err = <-ended:
+			ended, over = nil, true
+		case <-draining:
+			draining, over, err = nil, true, gateway.ErrDraining()
+		case <-gone:
+			return context.Cause(a.stream.Context())
+		}
+		done, sendErr := a.flush(over)
+		if sendErr != nil {
+			return sendErr
+		}
+		if done {
+			return err
+		}
+	}
+}
+
+// flush sends what has gathered as one frame. With over no more calls are accepted; done tells that none is open.
+func (a *appender) flush(over bool) (done bool, err error) {
+	frame, settled, done := a.gathered(over)
+	if frame != nil {
+		err = a.stream.SendMsg(outFrame{mem.NewBuffer(frame, pool)})
+	}
+	a.budget.Give(settled)
+	return done, err
+}
+
+func (a *appender) gathered(over bool) (frame *[]byte, settled int, done bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	frame, settled = a.replies, a.settled
+	if frame != nil {
+		a.usual = len(*frame)
+	}
+	a.replies, a.settled = nil, 0
+	a.closed = a.closed || over
+	return frame, settled, a.closed && a.open == 0
+}
+
+// leave lets replies that nobody can be told give back what they hold.
+func (a *appender) leave() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed, a.gone = true, true
+	a.budget.Give(a.settled)
+	a.replies, a.settled = nil, 0
+}

@@ -1,0 +1,147 @@
+package grpc
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+
+	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/event"
+	"github.com/gesta-db/gesta/internal/gateway"
+)
+
+// mostTypes bounds the types of a filter: each is compared with every event's.
+const mostTypes = 256
+
+func (d *Door) read(stream grpc.ServerStream) error {
+	d.streams.Add(1)
+	defer d.streams.Add(-1)
+	q := new(gestav1.ReadRequest)
+	if err := stream.RecvMsg(q); err != nil {
+		return err
+	}
+	spec, err := d.readSpec(q)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	if spec.Follow {
+		defer context.AfterFunc(d.draining, cancel)()
+	}
+	who, _ := d.callerOf(ctx)
+	r, err := d.gate.Read(ctx, who, q.GetShard(), spec)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return d.ended(spec, sendAll(ctx, stream, r))
+}
+
+// ended tells a reader that followed and was stopped by Drain what happened to it.
+func (d *Door) ended(spec event.ReadSpec, err error) error {
+	if spec.Follow && errors.Is(err, context.Canceled) && d.draining.Err() != nil {
+		return gateway.ErrDraining()
+	}
+	return err
+}
+
+func sendAll(ctx context.Context, stream grpc.ServerStream, r event.Reader) error {
+	frames := framer{send: stream.SendMsg}
+	for {
+		b, err := r.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := frames.batch(b); err != nil {
+			return err
+		}
+	}
+}
+
+// readSpec checks a request and says it in the gateway's words.
+func (d *Door) readSpec(q *gestav1.ReadRequest) (spec event.ReadSpec, err error) {
+	if err := checkKnown(q.ProtoReflect(), ""); err != nil {
+		return spec, err
+	}
+	if err := d.readScope(q, &spec); err != nil {
+		return spec, err
+	}
+	spec.Backwards, spec.Follow, spec.Limit = q.GetBackwards(), q.GetFollow(), q.GetLimit()
+	if spec.Backwards && spec.Follow {
+		return spec, invalid("follow", "a read that goes backwards cannot follow: drop one of the two")
+	}
+	if spec.From, err = event.ParsePoint(q.GetFrom(), spec.Backwards); err != nil {
+		return spec, err
+	}
+	if spec.Scope == event.ScopeTopic && spec.From.Kind == event.Number {
+		return spec, invalid("from", "a topic has no revisions to start at; use start, end, pos:, time: or a stream of the topic")
+	}
+	if spec.Scope != event.ScopeStream && spec.From.Kind == event.AtID {
+		return spec, invalid("from", "an event is found by its id in a stream only; read TOPIC/KEY")
+	}
+	return spec, d.readFilter(q.GetFilter(), &spec)
+}
+
+func (d *Door) readScope(q *gestav1.ReadRequest, spec *event.ReadSpec) error {
+	switch scope := q.GetScope().(type) {
+	case *gestav1.ReadRequest_Stream:
+		spec.Scope, spec.Topic, spec.Key = event.ScopeStream, []byte(scope.Stream.GetTopic()), []byte(scope.Stream.GetKey())
+		return d.checkStream("stream.", scope.Stream.GetTopic(), scope.Stream.GetKey())
+	case *gestav1.ReadRequest_Topic:
+		spec.Scope, spec.Topic = event.ScopeTopic, []byte(scope.Topic)
+		return d.checkTopic("topic", scope.Topic)
+	case *gestav1.ReadRequest_Shard:
+		spec.Scope = event.ScopeAll
+		return nil
+	}
+	return invalid("scope", "say what to read: a stream, a topic or a shard")
+}
+
+func (d *Door) readFilter(f *gestav1.Filter, spec *event.ReadSpec) error {
+	if len(f.GetTypes()) > mostTypes {
+		return errs.New(errs.TooLarge, "filter.types has %d types; it may have at most %d", len(f.GetTypes()), mostTypes).With("field", "filter.types")
+	}
+	for _, t := range f.GetTypes() {
+		if t == "" {
+			return invalid("filter.types", "filter.types has an empty type; leave the list empty for all types")
+		}
+		spec.Types = append(spec.Types, []byte(t))
+	}
+	if prefix := f.GetKeyPrefix(); prefix != "" {
+		spec.KeyPrefix = []byte(prefix)
+		return d.checkKey("filter.key_prefix", prefix)
+	}
+	return nil
+}
+
+func (d *Door) checkStream(prefix, topic, key string) error {
+	if err := d.checkTopic(prefix+"topic", topic); err != nil {
+		return err
+	}
+	return d.checkKey(prefix+"key", key)
+}
+
+func (d *Door) checkTopic(field, topic string) error {
+	if err := event.CheckTopic(topic); err != nil {
+		return errs.As(err).With("field", field)
+	}
+	return nil
+}
+
+func (d *Door) checkKey(field, key string) error {
+	if err := event.CheckKey(key, d.gate.Limits()); err != nil {
+		return errs.As(err).With("field", field)
+	}
+	return nil
+}
+
+func invalid(field, sentence string) error {
+	return errs.New(errs.Invalid, "%s", sentence).With("field", field)
+}
