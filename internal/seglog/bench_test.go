@@ -40,8 +40,22 @@ func (nullFile) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
 func (nullFile) SyncData() error                        { return nil }
 
 func benchAppend(b *testing.B, o Options, events int) {
+	rolled := make(chan bool, 1)
+	o.Listener = &Listener{Rolled: func(uint64) {
+		select {
+		case rolled <- true:
+		default:
+		}
+	}}
 	l, _ := mustOpen(b, o)
 	defer l.Close()
+	defer close(rolled)
+	go func() {
+		for range rolled {
+			_ = l.Prepare()
+		}
+	}()
+	rolled <- true
 	e := batchEntry(1, events)
 	b.SetBytes(int64(len(e.Data)))
 	b.ReportAllocs()
@@ -143,25 +157,27 @@ func filled(b *testing.B, n, events int, seal bool) *Log {
 
 func BenchmarkScan(b *testing.B) {
 	for _, events := range []int{16, 256} {
-		b.Run(fmt.Sprint(events), func(b *testing.B) {
-			l := filled(b, 100_000/events, events, true)
-			e, err := l.Entries(1, 2, 0)
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.SetBytes(int64(len(e[0].Data)))
-			b.ReportAllocs()
-			r := l.NewReader(1 << 20)
-			i := uint64(0)
-			for b.Loop() {
-				if i++; i > l.Last() {
-					i = 1
-				}
-				if _, err := r.Entry(i); err != nil {
+		for _, window := range []int{64 << 10, 256 << 10, 1 << 20} {
+			b.Run(fmt.Sprintf("%d/%d", events, window), func(b *testing.B) {
+				l := filled(b, 100_000/events, events, true)
+				e, err := l.Entries(1, 2, 0)
+				if err != nil {
 					b.Fatal(err)
 				}
-			}
-		})
+				b.SetBytes(int64(len(e[0].Data)))
+				b.ReportAllocs()
+				r := l.NewReader(window)
+				i := uint64(0)
+				for b.Loop() {
+					if i++; i > l.Last() {
+						i = 1
+					}
+					if _, err := r.Entry(i); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }
 

@@ -149,6 +149,7 @@ func survives(t *testing.T, disk *crashfs.FS, x *expectation) {
 		t.Fatal(err)
 	}
 	want := append(slices.Clone(x.have[l.First()-1:n]), more...)
+	sealFull(t, l)
 	checkHolds(t, l, want)
 	again := disk.CrashKeepSynced()
 	o.FS = again
@@ -158,6 +159,17 @@ func survives(t *testing.T, disk *crashfs.FS, x *expectation) {
 		t.Fatalf("a cut of what was acknowledged: %v", rec.Cut)
 	}
 	checkHolds(t, l, want)
+}
+
+func sealFull(t *testing.T, l *Log) {
+	t.Helper()
+	for _, s := range l.Segments() {
+		if s.Full && s.Last < l.Last() {
+			if err := l.Seal(s.First); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // Power is cut at every write, sync and change of names of the script, with several outcomes each. In between operation n and
@@ -181,7 +193,7 @@ func TestPowerCutAnywhere(t *testing.T) {
 			}
 			return
 		}
-		for i := range 6 {
+		for i := range 5 {
 			was := disk.Clone()
 			was.Reseed(uint64(1000*n + i))
 			after := was.Crash()
@@ -251,5 +263,49 @@ func failsWell(t *testing.T, l *Log, o Options, x *expectation, at step, failed 
 	}
 	if err := x.check(l); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Power is cut while Open cuts a torn batch: what it may have held stays known, and nothing else is lost.
+func TestPowerCutDuringRecovery(t *testing.T) {
+	torn := crashfs.New(1)
+	l, _ := mustOpen(t, testOptions(torn))
+	have := entriesFor(0, 6, 1)
+	if err := l.Append(have, 0); err != nil {
+		t.Fatal(err)
+	}
+	path, end := l.tail.file.path, l.tail.end
+	mustAppend(t, l, 7, 1) // more than a sector
+	if err := torn.Flip(path, l.tail.end-9); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; ; n++ {
+		cuts := 0
+		for seed := range uint64(40) {
+			disk := torn.Clone()
+			faulty := faultfs.New(disk)
+			faulty.FailNth(n)
+			if _, _, err := Open(testOptions(faulty)); err == nil {
+				if n < 4 {
+					t.Fatalf("recovery took %d operations", n)
+				}
+				return
+			}
+			disk.Reseed(seed)
+			l, rec := mustOpen(t, testOptions(disk.Crash()))
+			checkHolds(t, l, have)
+			if rec.Doubt < 13 || rec.Doubt > 6+8 || rec.Cut != nil && rec.Cut.Offset != end && rec.Cut.Offset != end+batchHeader {
+				t.Fatalf("after a crash at operation %d: %+v %+v", n, rec, rec.Cut)
+			}
+			if rec.Cut != nil {
+				cuts++
+			}
+			if l, rec = mustOpen(t, testOptions(l.o.FS)); rec.Cut != nil || rec.Doubt < 13 {
+				t.Fatalf("opened again: %+v %+v", rec, rec.Cut)
+			}
+		}
+		if cuts == 0 {
+			t.Fatalf("no outcome at operation %d needed a cut", n)
+		}
 	}
 }

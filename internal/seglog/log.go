@@ -219,6 +219,8 @@ func (l *Log) Close() error {
 		err = l.mark(l.tail.commit)
 	}
 	l.dead.CompareAndSwap(nil, errs.New(errs.Unavailable, "seglog: the log in %s is closed", l.o.Dir))
+	l.sealing.Lock()
+	defer l.sealing.Unlock()
 	l.preparing.Lock()
 	defer l.preparing.Unlock()
 	if l.next != nil {

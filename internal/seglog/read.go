@@ -6,26 +6,26 @@ import (
 	"github.com/gesta-db/gesta/internal/errs"
 )
 
-// at runs a read on the segment that holds entry i, on its open file.
-func (l *Log) at(i uint64, read func(s *segment, pos int64) error) error {
+// hold gives the segment that holds entry i, with its file kept open until the caller releases it, and where the entry is.
+func (l *Log) hold(i uint64) (*segment, int64, error) {
 	for {
 		s := l.state.Load()
 		seg, err := s.holding(i)
 		if err != nil {
-			return err
+			return nil, 0, err
 		}
-		if !seg.file.acquire() {
-			if l.state.Load() == s {
-				return errs.New(errs.Unavailable, "seglog: the log in %s is closed", l.o.Dir)
+		if seg.file.acquire() {
+			pos, err := seg.position(&l.cache, i)
+			if err != nil {
+				_ = seg.file.release()
+				return nil, 0, err
 			}
-			continue // the segment was replaced meanwhile
+			return seg, pos, nil
 		}
-		defer func() { _ = seg.file.release() }()
-		pos, err := seg.position(&l.cache, i)
-		if err != nil {
-			return err
+		if l.state.Load() == s {
+			return nil, 0, errs.New(errs.Unavailable, "seglog: the log in %s is closed", l.o.Dir)
 		}
-		return read(seg, pos)
+		// The segment was replaced meanwhile.
 	}
 }
 
@@ -55,30 +55,32 @@ func (l *Log) Entries(lo, hi, maxBytes uint64) ([]Entry, error) {
 
 // entriesOfOne takes entries from one segment; none when not even the first fits and none is owed.
 func (l *Log) entriesOfOne(lo, hi, maxBytes uint64, owed bool) (out []Entry, bytes uint64, err error) {
-	err = l.at(lo, func(s *segment, pos int64) error {
-		next, end, err := l.span(s, lo, min(hi, s.last+1), pos, maxBytes)
+	s, pos, err := l.hold(lo)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = s.file.release() }()
+	next, end, err := l.span(s, lo, min(hi, s.last+1), pos, maxBytes)
+	if err != nil {
+		return nil, 0, err
+	}
+	var w window // loaded once, so that no entry's memory is reused
+	if err := w.load(s.file, pos, int(end-pos)); err != nil {
+		return nil, 0, err
+	}
+	for ; lo < next; lo++ {
+		e, err := l.entryOf(s, &w, lo, 0)
 		if err != nil {
-			return err
+			return nil, 0, err
 		}
-		var w window // loaded once, so that no entry's memory is reused
-		if err := w.load(s.file, pos, int(end-pos)); err != nil {
-			return err
+		size := uint64(EntryHeader + len(e.Data))
+		if bytes+size > maxBytes && (!owed || len(out) > 0) {
+			break
 		}
-		for ; lo < next; lo++ {
-			e, err := l.entryOf(s, &w, lo, 0)
-			if err != nil {
-				return err
-			}
-			size := uint64(EntryHeader + len(e.Data))
-			if bytes+size > maxBytes && (!owed || len(out) > 0) {
-				return nil
-			}
-			bytes += size
-			out = append(out, e)
-		}
-		return nil
-	})
-	return out, bytes, err
+		bytes += size
+		out = append(out, e)
+	}
+	return out, bytes, nil
 }
 
 // span is a stretch of the file from entry lo, at pos, as far as about maxBytes: the entry after it, and its end.
@@ -114,21 +116,22 @@ func (l *Log) entryOf(s *segment, w *window, index uint64, ahead int64) (Entry, 
 // ReadRecord reads the record at offset off of entry index's data, whose payload has size bytes, with one read when the size is
 // right. The payload lies in buf when that is large enough. Errors: errs.Trimmed, errs.NotFound, errs.Corrupt.
 func (l *Log) ReadRecord(index uint64, off, size uint32, buf []byte) (kind byte, payload []byte, err error) {
-	err = l.at(index, func(s *segment, pos int64) error {
-		at := pos + EntryHeader + int64(off)
-		b, err := s.recordBytes(buf, index, at, size)
-		if err != nil {
-			return err
+	s, pos, err := l.hold(index)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = s.file.release() }()
+	at := pos + EntryHeader + int64(off)
+	b, err := s.recordBytes(buf, index, at, size)
+	if err != nil {
+		return 0, nil, err
+	}
+	if n := recordLength(b); n > RecordHeader+int64(size) && n <= s.end-at {
+		if b, err = s.recordBytes(buf, index, at, uint32(n-RecordHeader)); err != nil {
+			return 0, nil, err
 		}
-		if n := recordLength(b); n > RecordHeader+int64(size) && n <= s.end-at {
-			if b, err = s.recordBytes(buf, index, at, uint32(n-RecordHeader)); err != nil {
-				return err
-			}
-		}
-		kind, payload, err = s.record(b, index, at)
-		return err
-	})
-	return kind, payload, err
+	}
+	return s.record(b, index, at)
 }
 
 // recordBytes reads as many bytes as a record of this size has.

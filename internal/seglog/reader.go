@@ -24,21 +24,22 @@ func (l *Log) NewReader(window int) *Reader {
 
 // Record reads a record as Log.ReadRecord does. The payload is valid until the next call.
 func (r *Reader) Record(index uint64, off, size uint32) (kind byte, payload []byte, err error) {
-	err = r.l.at(index, func(s *segment, pos int64) error {
-		at := pos + EntryHeader + int64(off)
-		b, err := r.bytes(s, index, at, RecordHeader+int64(size))
-		if err != nil {
-			return err
+	s, pos, err := r.l.hold(index)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = s.file.release() }()
+	at := pos + EntryHeader + int64(off)
+	b, err := r.bytes(s, index, at, RecordHeader+int64(size))
+	if err != nil {
+		return 0, nil, err
+	}
+	if n := recordLength(b); n > int64(len(b)) && n <= s.end-at {
+		if b, err = r.bytes(s, index, at, n); err != nil {
+			return 0, nil, err
 		}
-		if n := recordLength(b); n > int64(len(b)) && n <= s.end-at {
-			if b, err = r.bytes(s, index, at, n); err != nil {
-				return err
-			}
-		}
-		kind, payload, err = s.record(b, index, at)
-		return err
-	})
-	return kind, payload, err
+	}
+	return s.record(b, index, at)
 }
 
 // bytes gives n bytes of a segment from the window, which is read anew when they are not in it.
@@ -81,15 +82,17 @@ func (r *Reader) stretch(s *segment, lo, hi int64) (from, to int64) {
 
 // Entry reads a whole entry. Its data is valid until the next call. Reading entries in order reads the file in stretches of the
 // window's size.
-func (r *Reader) Entry(index uint64) (e Entry, err error) {
-	err = r.l.at(index, func(s *segment, pos int64) error {
-		if _, ok := r.w.holds(s.file, pos, EntryHeader); !ok {
-			r.stretchEntry(s, pos)
-		}
-		e, err = r.l.entryOf(s, &r.w, index, int64(r.ahead))
-		r.lo, r.hi = pos, pos+EntryHeader+int64(len(e.Data))
-		return err
-	})
+func (r *Reader) Entry(index uint64) (Entry, error) {
+	s, pos, err := r.l.hold(index)
+	if err != nil {
+		return Entry{}, err
+	}
+	defer func() { _ = s.file.release() }()
+	if _, ok := r.w.holds(s.file, pos, EntryHeader); !ok {
+		r.stretchEntry(s, pos)
+	}
+	e, err := r.l.entryOf(s, &r.w, index, int64(r.ahead))
+	r.lo, r.hi = pos, pos+EntryHeader+int64(len(e.Data))
 	return e, err
 }
 
