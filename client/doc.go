@@ -25,7 +25,9 @@
 // Appends that wait for each other's results are ordered by that. Appends started with [Client.Start] without waiting keep, for
 // each stream, the order in which they were started, across retries and reconnects: while an earlier one is being retried, later
 // ones on the same stream wait behind it, and a conflict that only arose because it was missing is asked again. If the server
-// refuses an earlier one for a passing reason but has already accepted a later one, the earlier one is not slipped in behind it:
-// it fails with its reason and the detail overtaken=true. Calls on different streams are not ordered, and neither are
-// concurrent calls of different goroutines.
+// refuses an earlier one for a passing reason but has, or may have, accepted a later one, the earlier one is not slipped in
+// behind it: it fails with its reason and the detail overtaken=true. One thing a client cannot see: a server that refuses an
+// append, accepts a later one of the same stream, and loses the connection before either answer arrives. Appends whose order
+// must hold even then carry the revision that they expect; those can never be reordered. Calls on different streams are not
+// ordered, and neither are concurrent calls of different goroutines.
 package client

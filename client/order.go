@@ -17,7 +17,8 @@ type lineKey struct{ topic, key string }
 // sent when all before it in its lines are on the wire for the first time (they arrive before it on the same stream, or the
 // stream breaks and all of them fail), or when it is the first of its lines. A failed one is sent again only when it is the first
 // of its lines and nothing behind it is on the wire. What was behind it on the wire has then failed too and is held, or was
-// accepted: then it has been overtaken and is not sent again at all.
+// accepted, or may have been: then it has been overtaken and is not sent again at all. That leaves one case in which order is
+// lost unseen: a server refuses a call, accepts one behind it, and the connection breaks before either answer arrives.
 type line struct {
 	key   lineKey
 	calls []*Pending
@@ -109,6 +110,9 @@ func (l *lane) join(p *Pending, streams []Append) {
 		}
 		ln.calls = append(ln.calls, p)
 		p.lines = append(p.lines, ln)
+		if r := streams[i].Expect.rule; r != ruleRevision && r != ruleNone {
+			p.loose = append(p.loose, ln)
+		}
 	}
 }
 
@@ -178,9 +182,13 @@ func (l *lane) settle(p *Pending, res Result, err *Error) {
 		ln.sent--
 	}
 	lines := p.lines
+	if err == nil || err.Code == CodeUnknownOutcome {
+		l.overtake(p, err == nil)
+	} else if err.retryable() && !p.resent && p.doubted() {
+		p.overtaken = true
+	}
 	switch {
 	case err == nil:
-		l.overtake(p)
 		l.finish(p, res, nil)
 	case p.ended != nil:
 		p.tried.failed(err)
@@ -213,32 +221,51 @@ func (p *Pending) refusal(err *Error) *Error {
 	e := p.tried.verdict(err)
 	if p.overtaken && err.retryable() {
 		e = e.with("overtaken", "true")
-		e.Message += "; a later append to the same stream was accepted before this one, so it was not sent again behind it"
+		e.Message += "; a later append to the same stream was accepted first, or may have been, so this one was not sent again behind it"
 	}
 	return e
 }
 
-// overtake marks what was started before an accepted call and is still open. What is held of it ends here.
-func (l *lane) overtake(p *Pending) {
-	var held []*Pending
+// overtake is called when a call was accepted, or may have been: what was started before it and refused ends here. What was
+// started before it and has no answer yet is marked if the call was accepted for sure; if it was not, both were on the wire
+// when it broke, and they are sent again in order.
+func (l *lane) overtake(p *Pending, surely bool) {
+	var refused []*Pending
 	for _, ln := range p.lines {
 		for _, q := range ln.calls {
 			if q == p {
 				break
 			}
-			q.overtaken = true
-			if q.state == pendingHeld {
-				held = append(held, q)
+			if !slices.Contains(q.loose, ln) {
+				continue // its expectation keeps it in its place
 			}
+			held := q.state == pendingHeld
+			if held && (surely || q.tried.last.Code != CodeUnknownOutcome) {
+				refused = append(refused, q)
+			}
+			q.overtaken = q.overtaken || surely
 		}
 	}
-	for _, q := range held {
+	for _, q := range refused {
 		if q.state == pendingHeld {
+			q.overtaken = true
 			lines := q.lines
 			l.finish(q, Result{}, q.refusal(q.tried.last))
 			l.drain(lines)
 		}
 	}
+}
+
+// doubted tells whether a call behind this one, which was on the wire with it, may have been accepted.
+func (p *Pending) doubted() bool {
+	for _, ln := range p.loose {
+		for _, q := range ln.calls[slices.Index(ln.calls, p)+1:] {
+			if q.state == pendingHeld && q.tried.last.Code == CodeUnknownOutcome {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // hold keeps a failed call until it is the first of its lines and its pause is over.

@@ -15,6 +15,7 @@ type Pending struct {
 
 	// Guarded by the lane's lock.
 	lines     []*line
+	loose     []*line // those whose order only this package keeps: without the expectation of one exact revision
 	state     pendingState
 	resent    bool // on the wire again after a failure
 	rested    bool // held, and its pause is over
