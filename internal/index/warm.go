@@ -1,0 +1,100 @@
+package index
+
+import (
+	"slices"
+	"sync/atomic"
+)
+
+// warmer fills the id window, and then the filters, after a start. Until the window is full, SealedIDs waits.
+type warmer struct {
+	stop atomic.Bool
+	ids  chan struct{} // closed when the window is full, or err is set
+	err  error
+	done chan struct{}
+}
+
+func (w *warmer) close() {
+	w.stop.Store(true)
+	<-w.done
+}
+
+func (ix *Index) warmUp(sealed []*segment) {
+	w := &ix.warm
+	w.ids, w.done, w.err = make(chan struct{}), make(chan struct{}), nil
+	w.stop.Store(false)
+	if len(sealed) == 0 {
+		close(w.ids)
+		close(w.done)
+		return
+	}
+	go func() {
+		defer close(w.done)
+		w.err = ix.warmIDs(sealed)
+		close(w.ids)
+		if w.err == nil {
+			_ = ix.warmFilters(sealed) // without a filter a look-up is slower, not wrong, and meets the same error
+		}
+	}()
+}
+
+// warmIDs reads the ids of the newest segments, as many as the window covers.
+func (ix *Index) warmIDs(sealed []*segment) error {
+	c, err := ix.cursor()
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	newest := sealed[len(sealed)-1].LastOffset
+	for _, s := range sealed {
+		if ix.warm.stop.Load() {
+			return nil
+		}
+		if s.LastOffset+ix.o.IDWindow <= newest {
+			continue
+		}
+		hashes, err := c.hashes(s)
+		if err != nil {
+			return err
+		}
+		ix.ids.add(s, hashes)
+	}
+	return nil
+}
+
+func (ix *Index) warmFilters(sealed []*segment) error {
+	c, err := ix.cursor()
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	for _, s := range slices.Backward(sealed) {
+		if ix.warm.stop.Load() {
+			return nil
+		}
+		if err := ix.loadFilter(c, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadFilter brings a segment's filter into memory as long as the budget for filters lasts.
+func (ix *Index) loadFilter(c *cursor, s *segment) error {
+	if s.filter.Load() != nil || ix.filterBytes()+int64(s.filterBlocks)*filterBlock > ix.o.HeadsCacheBytes/2 {
+		return nil
+	}
+	f, err := c.filter(s)
+	if err == nil {
+		s.filter.Store(&f)
+	}
+	return err
+}
+
+func (ix *Index) filterBytes() (n int64) {
+	for _, s := range ix.view.Load().sealed {
+		if f := s.filter.Load(); f != nil {
+			n += int64(len(*f)) * 8
+		}
+	}
+	return n
+}
