@@ -57,6 +57,8 @@ type Options struct {
 	// IDWindow is for how many of the newest events ids are found by SealedIDs; about 4.5 bytes of memory each. 0 means 10
 	// million.
 	IDWindow uint64
+	// ReadOnly leaves the folder as it is: damage fails Open instead of emptying it, and nothing can be ingested.
+	ReadOnly bool
 	// Listener hears what happens; nil means nobody does.
 	Listener *Listener
 }

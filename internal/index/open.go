@@ -37,7 +37,7 @@ func Open(o Options) (*Index, error) {
 		ix.o.IDWindow = defaultIDWindow
 	}
 	err := ix.open()
-	if err != nil && discardable(err) {
+	if err != nil && discardable(err) && !o.ReadOnly {
 		err = ix.startOver(err)
 	}
 	if err != nil {
@@ -66,8 +66,10 @@ func (ix *Index) open() error {
 
 // openDB takes the lock first, so that a folder in use is never taken for a damaged one.
 func (ix *Index) openDB() error {
-	if err := ix.fs.MkdirAll(ix.o.Dir, 0o755); err != nil {
-		return err
+	if !ix.o.ReadOnly {
+		if err := ix.fs.MkdirAll(ix.o.Dir, 0o755); err != nil {
+			return err
+		}
 	}
 	lock, err := pebble.LockDirectory(ix.o.Dir, ix.fs)
 	if err != nil {
@@ -87,7 +89,7 @@ func (ix *Index) openDB() error {
 
 func (ix *Index) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
-		FS: ix.fs, Cache: cache, FormatMajorVersion: format, DisableWAL: true,
+		FS: ix.fs, Cache: cache, FormatMajorVersion: format, DisableWAL: true, ReadOnly: ix.o.ReadOnly,
 		MemTableSize: memoryTable, MaxOpenFiles: openTables,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
 		Logger:                     silent{},
@@ -182,7 +184,7 @@ func (ix *Index) failed(err error) error {
 	if !errors.Is(err, errShort) && !pebble.IsCorruptionError(err) {
 		return fmt.Errorf("read the index: %w", err)
 	}
-	if !ix.damaged.Swap(true) {
+	if !ix.damaged.Swap(true) && !ix.o.ReadOnly {
 		if f, err := ix.fs.Create(ix.fs.PathJoin(ix.o.Dir, discard), writes); err == nil {
 			_ = f.Close()
 		}

@@ -87,7 +87,7 @@ type change struct {
 
 // Open opens the meta group's folder and begins to run.
 func Open(o Options) (*Meta, error) {
-	disk, err := replica.OpenDisk(seglog.Options{FS: o.FS, Dir: o.Dir, Shard: group, SegmentBytes: segmentBytes, MaxBatchEntries: 1024}, o.Replica, o.Voters)
+	disk, err := replica.OpenDisk(seglog.Options{FS: o.FS, Dir: o.Dir, Shard: group, SegmentBytes: segmentBytes, MaxBatchEntries: 1024}, o.Voters)
 	if err != nil {
 		return nil, fmt.Errorf("open meta log: %w", err)
 	}

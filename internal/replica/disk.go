@@ -23,7 +23,7 @@ type Disk struct {
 }
 
 // OpenDisk opens the folder of a replica. A new folder becomes a member of a group with these voters.
-func OpenDisk(o seglog.Options, id uint64, voters []uint64) (*Disk, error) {
+func OpenDisk(o seglog.Options, voters []uint64) (*Disk, error) {
 	log, rec, err := seglog.Open(o)
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func OpenDisk(o seglog.Options, id uint64, voters []uint64) (*Disk, error) {
 		return nil, err
 	}
 	d := &Disk{Log: log, State: state, Cut: rec.Cut, commit: rec.Commit}
-	if err := d.settle(id); err != nil {
+	if err := d.settle(rec.Doubt); err != nil {
 		_ = log.Close()
 		return nil, err
 	}
@@ -42,10 +42,10 @@ func OpenDisk(o seglog.Options, id uint64, voters []uint64) (*Disk, error) {
 }
 
 // settle keeps the doubt of a cut, and finds how far the machine may load.
-func (d *Disk) settle(id uint64) error {
+func (d *Disk) settle(doubt uint64) error {
 	st := d.State.Load()
-	if d.Cut != nil && len(st.Conf.Voters) > 1 {
-		st.Doubt = max(st.Doubt, d.Cut.HighestIndex)
+	if doubt > st.Doubt && len(st.Conf.Voters) > 1 {
+		st.Doubt = doubt
 		if err := d.State.Save(st); err != nil {
 			return err
 		}

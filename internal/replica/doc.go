@@ -26,5 +26,7 @@
 // a replica that cut therefore keeps the highest index that the batch may have held as its doubt, durably. While its last index
 // is below its doubt it neither grants a vote to a log that ends below it nor asks for real votes, except when every other voter
 // has announced its log since the restart (pre-votes carry it) and the candidate's log is at least as new as all of them: then
-// nobody has what was lost. When it has caught up, Raft's own rule protects again and the doubt is void.
+// nobody has what was lost. Nor does it listen to a leader that already led before the restart: that one may count the cut
+// entries as stored here, and Raft never counts down. It asks it to hand over to another voter; failing that, its silence costs
+// the leader its quorum. A leader of a later term counts anew. When it has caught up, Raft's own rule protects again and the doubt is void.
 package replica

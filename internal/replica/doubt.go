@@ -10,7 +10,13 @@ type doubt struct {
 	upTo   uint64 // 0: none
 	voters []uint64
 	logs   map[uint64]logEnd // what other voters have announced since this open
+	// openTerm is the term at open: a leader of it, or of an earlier one, may count on entries that were cut.
+	openTerm uint64
+	asked    int // ticks until a leader is asked again to hand over
 }
+
+// askEvery is how many ticks a leader has to hand over before it is asked again.
+const askEvery = 10
 
 // logEnd is how new a log is, in Raft's order.
 type logEnd struct{ term, index uint64 }
@@ -20,7 +26,7 @@ func (a logEnd) less(b logEnd) bool {
 }
 
 func newDoubt(id uint64, h HardState) doubt {
-	return doubt{id: id, upTo: h.Doubt, voters: h.Conf.Voters, logs: map[uint64]logEnd{}}
+	return doubt{id: id, upTo: h.Doubt, voters: h.Conf.Voters, logs: map[uint64]logEnd{}, openTerm: h.Term}
 }
 
 func isVote(m *pb.Message) bool {
@@ -34,10 +40,41 @@ func (d *doubt) heard(m *pb.Message) {
 	}
 }
 
-// mayHear tells whether a message may reach Raft: a request for a vote may not while it could elect a log that misses what
-// this replica may have acknowledged and lost.
+// mayHear tells whether a message may reach Raft. A request for a vote may not while it could elect a log that misses what this
+// replica may have acknowledged and lost; nor may a leader that may count on what was lost.
 func (d *doubt) mayHear(m *pb.Message, last uint64) bool {
-	return !isVote(m) || d.settled(last) || m.GetIndex() >= d.upTo || d.newest(logEnd{m.GetLogTerm(), m.GetIndex()})
+	switch {
+	case d.settled(last):
+		return true
+	case isVote(m):
+		return m.GetIndex() >= d.upTo || d.newest(logEnd{m.GetLogTerm(), m.GetIndex()})
+	}
+	return !d.remembers(m)
+}
+
+// remembers tells that a message comes from a leader that was one before this replica was opened: it may have counted entries
+// here that were cut, and Raft has no way to make it count again. Another leader, or the same one in a new term, starts afresh.
+func (d *doubt) remembers(m *pb.Message) bool {
+	switch m.GetType() {
+	case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap, pb.MsgTimeoutNow:
+		return m.GetTerm() <= d.openTerm
+	}
+	return false
+}
+
+// handOver asks such a leader to let another voter lead. Without another, this replica's silence ends the leader's quorum, and an
+// election gives the new term.
+func (d *doubt) handOver(m *pb.Message) *pb.Message {
+	if !d.remembers(m) || d.asked > 0 {
+		return nil
+	}
+	for _, v := range d.voters {
+		if v != d.id && v != m.GetFrom() {
+			d.asked = askEvery
+			return &pb.Message{Type: pb.MsgTransferLeader.Enum(), To: new(m.GetFrom()), From: new(v), Term: new(m.GetTerm())}
+		}
+	}
+	return nil
 }
 
 // maySend tells whether a message may leave: a doubtful replica announces its log by pre-votes, but asks for no votes.

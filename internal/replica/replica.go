@@ -71,6 +71,8 @@ type Replica struct {
 	store *storage
 	m     Machine
 	doubt doubt
+	// outbox holds what is sent beside Raft's own messages.
+	outbox []*pb.Message
 
 	term    uint64
 	role    Role
@@ -124,25 +126,31 @@ func Open(cfg Config, m Machine) (*Replica, error) {
 }
 
 // Tick tells that one tick of time has passed.
-func (r *Replica) Tick() { r.node.Tick() }
+func (r *Replica) Tick() {
+	r.node.Tick()
+	r.doubt.asked = max(0, r.doubt.asked-1)
+}
 
 // Step takes a message of a peer. A message that this replica must not hear (see the doubt rule) is dropped.
 func (r *Replica) Step(m *pb.Message) {
 	r.doubt.heard(m)
 	if !r.doubt.mayHear(m, r.last) {
+		if other := r.doubt.handOver(m); other != nil {
+			r.outbox = append(r.outbox, other)
+		}
 		return
 	}
 	// What remains are stale or foreign messages, which Raft rejects by design.
 	_ = r.node.Step(m)
 }
 
-// ErrNotLeader tells that a proposal was refused and left nothing behind.
-var ErrNotLeader = errors.New("replica: not the leader")
+// errNotLeader tells that a proposal was refused and left nothing behind.
+var errNotLeader = errs.New(errs.NoLeader, "this replica does not lead its group; nothing was written: try again")
 
 // Propose appends an entry at index Next() in the current term. An error means that nothing was proposed.
 func (r *Replica) Propose(data []byte) (index, term uint64, err error) {
 	if r.role != Leader {
-		return 0, 0, ErrNotLeader
+		return 0, 0, errNotLeader
 	}
 	if err := r.node.Propose(data); err != nil {
 		if errors.Is(err, raft.ErrProposalDropped) {
@@ -171,11 +179,12 @@ func (r *Replica) Campaign() { _ = r.node.Campaign() }
 // Ready performs everything that is due: it applies what is committed through the machine, and returns what must be written
 // and sent. Call it until it reports false.
 func (r *Replica) Ready() (Output, bool) {
-	if !r.node.HasReady() {
+	if !r.node.HasReady() && len(r.outbox) == 0 {
 		return Output{}, false
 	}
 	rd := r.node.Ready()
-	var out Output
+	out := Output{Messages: r.outbox}
+	r.outbox = nil
 	r.observe(rd)
 	var apply *pb.Message
 	for _, m := range rd.Messages {

@@ -226,3 +226,12 @@ func unmarshal(b []byte, m proto.Message) {
 		panic("replica: committed configuration change does not parse: " + err.Error())
 	}
 }
+
+// VerifyState checks the hard state in a folder that nobody has open.
+func VerifyState(fsys vfs.FS, dir string) error {
+	s, err := openState(fsys, filepath.Join(dir, stateName), false, nil)
+	if err != nil {
+		return err
+	}
+	return s.file.Close()
+}

@@ -1,0 +1,380 @@
+package shard
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/gesta-db/gesta/internal/clock"
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/index"
+	"github.com/gesta-db/gesta/internal/replica"
+	"github.com/gesta-db/gesta/internal/seglog"
+	"github.com/gesta-db/gesta/internal/vfs"
+)
+
+// Options is what a shard is opened with.
+type Options struct {
+	Config
+	FS vfs.FS
+	// Dir is the shard's folder; IndexDir that of its index, which may be deleted.
+	Dir, IndexDir string
+	// Voters are the first members of a new shard's group.
+	Voters []uint64
+	Clock  clock.Clock
+	// Send gives messages to peers; it must not block. Nil for a group of one.
+	Send func([]*pb.Message)
+	// LogListener and IndexListener hear of the storage's doings.
+	LogListener   *seglog.Listener
+	IndexListener *index.Listener
+}
+
+// Listener hears what a shard does. Every field may be nil; none may block.
+type Listener struct {
+	// Loading tells how many of the segments are in the index at start.
+	Loading func(done, of int, since time.Duration)
+	// Cut tells of a doubtful last batch that was cut at start.
+	Cut func(seglog.Cut)
+	// Stored tells of one write: its entries, and how long it took with its sync.
+	Stored func(entries int, took time.Duration)
+	// Stopped tells that the shard stopped by itself, and why.
+	Stopped func(error)
+}
+
+func (l *Listener) stored() func(int, time.Duration) {
+	if l == nil {
+		return nil
+	}
+	return l.Stored
+}
+
+// tickEvery is Raft's tick: ten make an election.
+const tickEvery = 100 * time.Millisecond
+
+// Shard runs one Core.
+type Shard struct {
+	o    Options
+	disk *replica.Disk
+	ix   *index.Index
+	core *Core
+	look *resolver
+	tail *tail
+
+	mu       sync.Mutex
+	inbox    inbox
+	spare    inbox
+	stopped  error
+	refusals map[string]*errs.Error
+
+	queued  atomic.Int64 // bytes of calls that have no outcome yet
+	status  atomic.Pointer[Status]
+	refusal atomic.Pointer[errs.Error]
+
+	wake  chan struct{}
+	stop  chan struct{}
+	pump  *replica.Pump
+	keep  *keeper
+	group sync.WaitGroup
+	once  sync.Once
+}
+
+// inbox is what others have left for the loop.
+type inbox struct {
+	tasks    []*task
+	resolved []*task
+	queries  []*query
+	messages []*pb.Message
+	wrote    []*replica.Write
+	err      error
+}
+
+// Open opens a shard's folder, brings its index up to its log, and begins to run.
+func Open(o Options) (*Shard, error) {
+	disk, err := replica.OpenDisk(logOptions(o.Config, o.FS, o.Dir, o.LogListener), o.Voters)
+	if err != nil {
+		return nil, fmt.Errorf("open log of shard %d: %w", o.Number, err)
+	}
+	if disk.Cut != nil && o.Listener != nil && o.Listener.Cut != nil {
+		o.Listener.Cut(*disk.Cut)
+	}
+	ix, err := index.Open(index.Options{Dir: o.IndexDir, BlockCacheBytes: o.Limits.BlockCacheBytes, HeadsCacheBytes: o.Limits.HeadsCacheBytes, IDWindow: uint64(o.Limits.IDWindowEvents), Listener: o.IndexListener})
+	if err != nil {
+		_ = disk.Close()
+		return nil, fmt.Errorf("open index of shard %d: %w", o.Number, err)
+	}
+	s, err := start(o, disk, ix)
+	if err != nil {
+		_ = ix.Close()
+		_ = disk.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func logOptions(cfg Config, fsys vfs.FS, dir string, l *seglog.Listener) seglog.Options {
+	return seglog.Options{FS: fsys, Dir: dir, Shard: uint64(cfg.Number), SegmentBytes: cfg.Limits.SegmentBytes, MaxBatchEntries: maxBatchEntries, Salt: cfg.Salt, Listener: l}
+}
+
+// maxBatchEntries bounds the entries of one write: it bounds what a damaged last batch may have held.
+const maxBatchEntries = 1024
+
+func start(o Options, disk *replica.Disk, ix *index.Index) (*Shard, error) {
+	l, err := load(o.Config, o.FS, o.Dir, disk, ix)
+	if err != nil {
+		return nil, fmt.Errorf("load shard %d: %w", o.Number, err)
+	}
+	core, err := openCore(o.Config, l)
+	if err != nil {
+		return nil, err
+	}
+	s := &Shard{o: o, disk: disk, ix: ix, core: core, tail: core.tail, wake: make(chan struct{}, 1), stop: make(chan struct{}), refusals: map[string]*errs.Error{}}
+	s.look = newResolver(core)
+	s.pump = replica.NewPump(disk, s.wrote, o.Listener.stored())
+	s.keep = newKeeper(s)
+	s.publish()
+	s.group.Go(s.loop)
+	s.group.Go(s.pump.Run)
+	s.group.Go(s.keep.run)
+	return s, nil
+}
+
+// openCore makes the core of a loaded folder.
+func openCore(cfg Config, l *loaded) (*Core, error) {
+	c := newCore(cfg, l)
+	c.tail.set(l.lastOffset)
+	rep, err := replica.Open(replica.Config{
+		ID: cfg.Replica, Disk: l.disk, ElectionTicks: 10, HeartbeatTicks: 1,
+		EntryBytes: uint64(cfg.Limits.EntryBytes), UncommittedBytes: uint64(cfg.Limits.UncommittedBytes),
+		CacheBytes: tailBytes, Logger: cfg.Logger,
+	}, c)
+	if err != nil {
+		return nil, fmt.Errorf("open group of shard %d: %w", cfg.Number, err)
+	}
+	c.rep = rep
+	return c, nil
+}
+
+// post leaves something for the loop. After the shard has stopped, calls and queries get the reason.
+func (s *Shard) post(put func(*inbox)) {
+	s.mu.Lock()
+	put(&s.inbox)
+	err := s.stopped
+	var in inbox
+	if err != nil {
+		in, s.inbox = s.inbox, inbox{}
+	}
+	s.mu.Unlock()
+	if err != nil {
+		s.turnAway(in, err)
+		return
+	}
+	s.nudge()
+}
+
+func (s *Shard) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Shard) turnAway(in inbox, err error) {
+	for _, t := range append(in.tasks, in.resolved...) {
+		t.call.Err = err
+		s.finish(t)
+	}
+	for _, q := range in.queries {
+		q.err = err
+		q.finish()
+	}
+}
+
+// Deliver takes messages of peers.
+func (s *Shard) Deliver(ms []*pb.Message) {
+	s.post(func(in *inbox) { in.messages = append(in.messages, ms...) })
+}
+
+func (s *Shard) wrote(ws []*replica.Write, err error) {
+	s.post(func(in *inbox) {
+		in.wrote = append(in.wrote, ws...)
+		if err != nil {
+			in.err = err
+		}
+	})
+}
+
+// loop is the shard's one goroutine: everything that is decided is decided here.
+func (s *Shard) loop() {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	s.advance(s.core.Advance(s.o.Clock.Now()))
+	for {
+		ticked := false
+		select {
+		case <-s.stop:
+			s.halt(errs.New(errs.Unavailable, "shard %d is closed", s.o.Number))
+			return
+		case <-s.wake:
+		case <-tick.C:
+			ticked = true
+		}
+		in := s.take()
+		if in.err != nil {
+			s.halt(in.err)
+			return
+		}
+		s.feed(in, ticked)
+		step := s.core.Advance(s.o.Clock.Now())
+		if step.Fatal != nil {
+			s.finishAll(step.Done)
+			s.halt(step.Fatal)
+			return
+		}
+		s.advance(step)
+	}
+}
+
+// take swaps the inbox for an empty one, keeping its memory for the time after next.
+func (s *Shard) take() inbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.inbox
+	s.inbox = s.spare
+	s.spare = inbox{tasks: in.tasks[:0], wrote: in.wrote[:0]}
+	return in
+}
+
+func (s *Shard) feed(in inbox, ticked bool) {
+	c := s.core
+	c.refuse = nil
+	if e := s.refusal.Load(); e != nil {
+		c.refuse = e
+	}
+	for _, w := range in.wrote {
+		c.Wrote(w)
+	}
+	for _, m := range in.messages {
+		c.Receive(m)
+	}
+	for _, t := range in.resolved {
+		c.Resolved(t)
+	}
+	c.Submit(in.tasks)
+	for _, q := range in.queries {
+		c.Query(q)
+	}
+	if ticked {
+		c.Tick()
+	}
+}
+
+func (s *Shard) advance(step Step) {
+	s.pump.Add(step.Writes)
+	if len(step.Messages) > 0 && s.o.Send != nil {
+		s.o.Send(step.Messages)
+	}
+	s.finishAll(step.Done)
+	for _, t := range step.Resolve {
+		go s.resolveAgain(t)
+	}
+	s.publish()
+	if len(step.Writes) > 0 {
+		s.keep.nudge()
+	}
+}
+
+func (s *Shard) resolveAgain(t *task) {
+	if err := s.look.resolve(t); err != nil {
+		s.halt(err)
+		return
+	}
+	s.post(func(in *inbox) { in.resolved = append(in.resolved, t) })
+}
+
+func (s *Shard) finishAll(ds []done) {
+	for _, d := range ds {
+		if t, ok := d.(*task); ok {
+			s.finish(t)
+			continue
+		}
+		d.finish()
+	}
+}
+
+func (s *Shard) finish(t *task) {
+	s.queued.Add(-int64(t.call.Commit.Bytes))
+	t.finish()
+}
+
+// halt stops for good: nothing in flight can be known any more.
+func (s *Shard) halt(why error) {
+	s.mu.Lock()
+	first := s.stopped == nil
+	if first {
+		s.stopped = why
+	}
+	in := s.inbox
+	s.inbox = inbox{}
+	s.mu.Unlock()
+	if !first {
+		return
+	}
+	s.turnAway(in, why)
+	for _, t := range s.core.queue {
+		t.call.Err = why
+		s.finish(t)
+	}
+	unknown := errs.New(errs.UnknownOutcome, "the shard stopped while the append was being stored; it may have been written: retry with the same ids (%v)", why)
+	for _, f := range s.core.flights {
+		for _, t := range f.tasks {
+			t.call.Err = unknown
+			s.finish(t)
+		}
+	}
+	for _, a := range s.core.answers {
+		a.fail(why)
+		s.finishAll([]done{a.to})
+	}
+	s.tail.close()
+	s.publish()
+	if l := s.o.Listener; l != nil && l.Stopped != nil {
+		l.Stopped(why)
+	}
+}
+
+// Refuse makes appends fail with e until it is called with nil for the same cause: the disk is full, the node is draining, ….
+func (s *Shard) Refuse(cause string, e *errs.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e == nil {
+		delete(s.refusals, cause)
+	} else {
+		s.refusals[cause] = e
+	}
+	var any *errs.Error
+	for _, c := range slices.Sorted(maps.Keys(s.refusals)) {
+		any = s.refusals[c]
+	}
+	s.refusal.Store(any)
+}
+
+// Close stops the shard: what is queued is answered, what is stored stays, and a mark is written.
+func (s *Shard) Close() error {
+	var err error
+	s.once.Do(func() {
+		close(s.stop)
+		s.pump.Close()
+		s.keep.close()
+		s.group.Wait()
+		err = s.disk.Close()
+		if e := s.ix.Close(); err == nil {
+			err = e
+		}
+	})
+	return err
+}

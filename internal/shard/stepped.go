@@ -1,0 +1,138 @@
+package shard
+
+import (
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/gesta-db/gesta/internal/event"
+	"github.com/gesta-db/gesta/internal/index"
+	"github.com/gesta-db/gesta/internal/replica"
+	"github.com/gesta-db/gesta/internal/seglog"
+	"github.com/gesta-db/gesta/internal/vfs"
+)
+
+// Stepped is a shard without goroutines: whoever holds it decides when time passes, when a write reaches the disk and which
+// message arrives. It is the same core, disk and index as a running Shard; the simulator drives it.
+type Stepped struct {
+	cfg  Config
+	fs   vfs.FS
+	dir  string
+	disk *replica.Disk
+	ix   *index.Index
+	core *Core
+	look *resolver
+}
+
+// OpenStepped opens a shard's folder with an index that the caller opened.
+func OpenStepped(cfg Config, fsys vfs.FS, dir string, voters []uint64, ix *index.Index) (*Stepped, error) {
+	disk, err := replica.OpenDisk(logOptions(cfg, fsys, dir, nil), voters)
+	if err != nil {
+		return nil, err
+	}
+	l, err := load(cfg, fsys, dir, disk, ix)
+	if err != nil {
+		return nil, err
+	}
+	core, err := openCore(cfg, l)
+	if err != nil {
+		return nil, err
+	}
+	return &Stepped{cfg: cfg, fs: fsys, dir: dir, disk: disk, ix: ix, core: core, look: newResolver(core)}, nil
+}
+
+// Submit looks up what calls need and queues them.
+func (s *Stepped) Submit(calls ...*event.Call) error {
+	for _, call := range calls {
+		t := &task{call: call}
+		if err := s.look.resolve(t); err != nil {
+			return err
+		}
+		s.core.Submit([]*task{t})
+	}
+	return nil
+}
+
+// Barrier calls done once everything acknowledged before is applied here.
+func (s *Stepped) Barrier(deadline time.Time, done func(error)) {
+	s.core.Query(&query{deadline: deadline, done: done})
+}
+
+// Receive takes a peer's message; Tick passes a tick of time.
+func (s *Stepped) Receive(m *pb.Message) { s.core.Receive(m) }
+
+// Tick passes one tick of time.
+func (s *Stepped) Tick() { s.core.Tick() }
+
+// Advance does what is due. Outcomes are delivered before it returns; writes and messages are the caller's to carry.
+func (s *Stepped) Advance(now time.Time) ([]*replica.Write, []*pb.Message, error) {
+	step := s.core.Advance(now)
+	for _, d := range step.Done {
+		d.finish()
+	}
+	for _, t := range step.Resolve {
+		if err := s.look.resolve(t); err != nil {
+			return nil, nil, err
+		}
+		s.core.Resolved(t)
+	}
+	return step.Writes, step.Messages, step.Fatal
+}
+
+// Store makes writes durable, as the pump would; Wrote then tells the core.
+func (s *Stepped) Store(ws []*replica.Write) error { return s.disk.Store(ws) }
+
+// Wrote tells that writes are durable.
+func (s *Stepped) Wrote(ws []*replica.Write) {
+	for _, w := range ws {
+		s.core.Wrote(w)
+	}
+}
+
+// Mark writes a durable mark.
+func (s *Stepped) Mark() error { return s.disk.Mark(s.core.rep.Status().Commit) }
+
+// Prepare makes the next segment ready.
+func (s *Stepped) Prepare() error { return s.disk.Log.Prepare() }
+
+// Seal seals every full segment that is applied.
+func (s *Stepped) Seal() error {
+	return sealFull(s.disk.Log, s.ix, s.fs, s.dir, s.core.segment)
+}
+
+// Head is the newest applied head of a stream.
+func (s *Stepped) Head(topic, key []byte) (event.Head, error) {
+	h, _, err := s.ix.Head(topic, key)
+	return event.Head(h), err
+}
+
+// Status tells where the shard is.
+func (s *Stepped) Status() Status {
+	return Status{Status: s.core.rep.Status(), History: s.core.settings.History, LastOffset: s.core.lastOffset, Serving: s.core.serving}
+}
+
+// Entries gives stored entries, for comparing.
+func (s *Stepped) Entries(lo, hi uint64) ([]replica.Entry, error) {
+	var all []replica.Entry
+	for lo < hi {
+		es, err := s.disk.Log.Entries(lo, hi, 1<<30)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, es...)
+		lo += uint64(len(es))
+	}
+	return all, nil
+}
+
+// Cut is the doubtful last batch that was cut when the folder was opened, if any.
+func (s *Stepped) Cut() *seglog.Cut { return s.disk.Cut }
+
+// Segments lists the log's segments.
+func (s *Stepped) Segments() []seglog.Segment { return s.disk.Log.Segments() }
+
+// Index is the shard's index.
+func (s *Stepped) Index() *index.Index { return s.ix }
+
+// Close closes the log; the index stays the caller's.
+func (s *Stepped) Close() error { return s.disk.Close() }

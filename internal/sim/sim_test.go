@@ -1,0 +1,71 @@
+package sim
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+)
+
+var (
+	seeds = flag.Int("seeds", 250, "how many seeds to play")
+	first = flag.Uint64("seed", 1, "the first seed")
+	steps = flag.Int("steps", 8000, "how many actions the hostile part of a run has")
+)
+
+// TestSeeds plays many runs of three nodes. A failing seed is played again with its trace on the test's output:
+//
+//	go test ./internal/sim -run TestSeeds -seed N -seeds 1
+func TestSeeds(t *testing.T) {
+	var total Stats
+	for seed := *first; seed < *first+uint64(*seeds); seed++ {
+		s, err := Run(Config{Seed: seed, Nodes: 3, Steps: *steps})
+		if err != nil {
+			var trace bytes.Buffer
+			_, again := Run(Config{Seed: seed, Nodes: 3, Steps: *steps, Trace: &trace})
+			_ = os.WriteFile(fmt.Sprintf("%s/seed-%d.trace", os.TempDir(), seed), trace.Bytes(), 0o600)
+			tail := trace.Bytes()
+			t.Fatalf("%v\nagain: %v\n…%s", err, again, tail[max(0, len(tail)-4000):])
+		}
+		total.add(s)
+	}
+	t.Logf("%d seeds: %+v", *seeds, total)
+	if total.Acked == 0 || total.Conflicts == 0 || total.Repeated == 0 || total.Crashes == 0 || total.Elections < *seeds || total.Sealed == 0 || total.Cuts == 0 || total.Rotten == 0 {
+		t.Fatalf("the runs did not meet what they are about: %+v", total)
+	}
+}
+
+// TestOneNode plays a group of one, where every crash may tear the last batch.
+func TestOneNode(t *testing.T) {
+	for seed := uint64(1); seed <= uint64(*seeds)/3; seed++ {
+		if _, err := Run(Config{Seed: seed, Nodes: 1, Steps: *steps}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestSameSeedSameRun holds that a failing seed can be replayed.
+func TestSameSeedSameRun(t *testing.T) {
+	var a, b bytes.Buffer
+	for _, w := range []*bytes.Buffer{&a, &b} {
+		if _, err := Run(Config{Seed: 42, Nodes: 3, Steps: *steps, Trace: w}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a.Len() == 0 || !bytes.Equal(a.Bytes(), b.Bytes()) {
+		t.Fatal("two runs of one seed differ")
+	}
+}
+
+func (s *Stats) add(o Stats) {
+	s.Acked += o.Acked
+	s.Repeated += o.Repeated
+	s.Conflicts += o.Conflicts
+	s.Unknown += o.Unknown
+	s.Crashes += o.Crashes
+	s.Elections += o.Elections
+	s.Cuts += o.Cuts
+	s.Sealed += o.Sealed
+	s.Rotten += o.Rotten
+}
