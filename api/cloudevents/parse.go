@@ -39,10 +39,10 @@ func ParseJSON(line []byte) (key string, e eventwire.Event, err error) {
 
 // parser gathers the attributes of one event.
 type parser struct {
-	key    string
-	event  eventwire.Event
-	seen   map[string]bool
-	data   []byte // as it stands in the line; its meaning depends on the content type
+	key   string
+	event eventwire.Event
+	seen  map[string]bool
+	data  []byte // as it stands in the line; its meaning depends on the content type
 }
 
 func (p *parser) member(name string, value []byte) (err error) {
