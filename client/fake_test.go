@@ -47,6 +47,8 @@ type fake struct {
 	refuseRead []error
 	more       chan struct{} // closed and replaced when the log grows
 	topics     []string
+	before     *gestav1.AppendReply
+	after      *gestav1.AppendReply
 }
 
 // action is what happens to a call.
@@ -57,6 +59,8 @@ type action struct {
 	silent bool   // judged, not answered
 	hang   bool   // the stream breaks: after judging, unless skip
 	last   bool   // answered after the others of its frame
+	before bool   // answered just before the next call of the stream
+	after  bool   // answered just after it
 }
 
 func newFake(t testing.TB) *fake {
@@ -152,11 +156,23 @@ func (f *fake) frame(in *gestav1.AppendStreamRequest) (*gestav1.AppendStreamResp
 		if a.hang {
 			return out, true
 		}
+		waited := f.after
+		if f.before != nil {
+			out.Replies = append(out.Replies, f.before)
+		}
+		f.before, f.after = nil, nil
 		switch {
+		case a.before:
+			f.before = reply
+		case a.after:
+			f.after = reply
 		case a.last:
 			late = append(late, reply)
 		case !a.silent && !a.skip:
 			out.Replies = append(out.Replies, reply)
+		}
+		if waited != nil {
+			out.Replies = append(out.Replies, waited)
 		}
 	}
 	out.Replies = append(out.Replies, late...)
