@@ -171,8 +171,8 @@ func (r *Reader) again(e *Error) error {
 	if err := r.ctx.Err(); err != nil {
 		return &Error{Code: CodeUnavailable, Message: "the read was ended: " + err.Error(), cause: err, final: true}
 	}
-	if err := r.client.ctx.Err(); err != nil {
-		return closedError()
+	if r.client.ctx.Err() != nil {
+		return &Error{Code: CodeUnavailable, Message: "the client was closed", cause: errClosed, final: true}
 	}
 	if !e.retryable() {
 		return e

@@ -25,7 +25,6 @@ type worker struct {
 	events []client.Event
 	ids    []byte
 	ring   []flight
-	taken  int // flights are taken and answered in turn
 }
 
 // flight is a commit under way.
