@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -23,6 +24,7 @@ type Options struct {
 	Gateway Gateway
 	Metrics http.Handler
 	Version Version
+	TLS     *tls.Config // nil: plain text
 	Logger  *slog.Logger
 }
 
@@ -135,10 +137,15 @@ func (d *Door) ready(w http.ResponseWriter, _ *http.Request) {
 	respond(w, status, readiness{ready, checks})
 }
 
-func (d *Door) version(w http.ResponseWriter, _ *http.Request) { respond(w, http.StatusOK, d.o.Version) }
+func (d *Door) version(w http.ResponseWriter, _ *http.Request) {
+	respond(w, http.StatusOK, d.o.Version)
+}
 
 // Serve answers on l until Close; it closes l. It returns nil after Close.
 func (d *Door) Serve(l net.Listener) error {
+	if d.o.TLS != nil {
+		l = tls.NewListener(l, d.o.TLS)
+	}
 	err := d.server.Serve(l)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil

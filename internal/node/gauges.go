@@ -1,0 +1,73 @@
+package node
+
+import (
+	"runtime"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gesta-db/gesta/internal/gateway"
+)
+
+// gaugeSources is what the gauges are read from, each time somebody asks.
+type gaugeSources struct {
+	version     string
+	ready       func() bool
+	shard       func() gateway.ShardStatus
+	queuedBytes func() int64
+	topics      func() int
+	disk        func() gateway.Disk
+	connections func() int
+	streams     func() int
+}
+
+func (m *metrics) gauges(s gaugeSources) {
+	m.group([]metricDoc{{Name: "gesta_build_info", Help: "Always 1; what runs is in the labels."}},
+		prometheus.Labels{"version": s.version, "go": runtime.Version()}, func() []float64 { return []float64{1} })
+	m.gaugeFunc("gesta_ready", "1 when the node serves everything, as /ready says.", func() float64 { return truth(s.ready()) })
+	m.gaugeFunc("gesta_topics", "Topics there are.", func() float64 { return float64(s.topics()) })
+	m.gaugeFunc("gesta_grpc_connections", "Open gRPC connections.", func() float64 { return float64(s.connections()) })
+	m.gaugeFunc("gesta_grpc_streams", "Append streams and reads under way by gRPC.", func() float64 { return float64(s.streams()) })
+	m.group([]metricDoc{
+		{Name: "gesta_disk_free_bytes", Help: "Bytes free on the data folder's volume, at the last look."},
+		{Name: "gesta_disk_floor_bytes", Help: "The floor below which appends are refused."},
+	}, nil, func() []float64 {
+		d := s.disk()
+		return []float64{float64(d.Free), float64(d.Floor)}
+	})
+	m.group(shardGauges, prometheus.Labels{"shard": strconv.Itoa(gateway.FirstShard)}, func() []float64 {
+		return shardValues(s.shard(), s.queuedBytes())
+	})
+}
+
+// shardGauges and shardValues stand in the same order.
+var shardGauges = []metricDoc{
+	{Name: "gesta_shard_leader", Help: "1 when this node leads the shard."},
+	{Name: "gesta_shard_term", Help: "Raft term."},
+	{Name: "gesta_shard_last_index", Help: "Newest Raft entry stored here."},
+	{Name: "gesta_shard_commit_index", Help: "Newest Raft entry known to be committed."},
+	{Name: "gesta_shard_applied_index", Help: "Newest Raft entry in the index; it lags behind the commit index by what readers cannot see yet."},
+	{Name: "gesta_shard_index_lag_entries", Help: "Committed Raft entries that are not in the index yet."},
+	{Name: "gesta_shard_last_offset", Help: "Offset of the newest event that can be read."},
+	{Name: "gesta_shard_segments", Help: "Segments of the log."},
+	{Name: "gesta_shard_unsealed_segments", Help: "Segments that are not sealed: the active one, and full ones whose index is still being built."},
+	{Name: "gesta_shard_log_bytes", Help: "Bytes of the log's segment files."},
+	{Name: "gesta_shard_index_bytes", Help: "Bytes of the index on disk."},
+	{Name: "gesta_shard_queued_bytes", Help: "Bytes of appends that wait for their outcome."},
+}
+
+func shardValues(s gateway.ShardStatus, queued int64) []float64 {
+	lag := max(s.CommitIndex, s.AppliedIndex) - s.AppliedIndex
+	values := []float64{truth(s.Role == "leader")}
+	for _, n := range []uint64{s.Term, s.LastIndex, s.CommitIndex, s.AppliedIndex, lag, s.LastOffset, s.Segments, s.UnsealedSegments, s.LogBytes, s.IndexBytes} {
+		values = append(values, float64(n))
+	}
+	return append(values, float64(queued))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

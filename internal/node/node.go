@@ -1,0 +1,236 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
+	grpcdoor "github.com/gesta-db/gesta/internal/door/grpc"
+	httpdoor "github.com/gesta-db/gesta/internal/door/http"
+	"github.com/gesta-db/gesta/internal/gateway"
+	"github.com/gesta-db/gesta/internal/vfs"
+)
+
+// Option changes what a node is made of beside its settings.
+type Option func(*options)
+
+type options struct {
+	version string
+	log     *slog.Logger
+	fs      vfs.FS
+}
+
+// WithVersion says which version runs.
+func WithVersion(v string) Option { return func(o *options) { o.version = v } }
+
+// WithLogger sends log lines to l instead of nowhere.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.log = l } }
+
+// WithFS keeps the log on another file system than the machine's.
+func WithFS(fsys vfs.FS) Option { return func(o *options) { o.fs = fsys } }
+
+// Node is a running server.
+type Node struct {
+	config   Config
+	log      *slog.Logger
+	metrics  *metrics
+	listen   listeners
+	folder   *folder
+	engine   *engine
+	gate     *gateway.Gateway
+	disk     *diskWatch
+	grpc     *grpcdoor.Door
+	http     *httpdoor.Door
+	starting *readiness
+
+	stopWatch context.CancelFunc
+	serving   sync.WaitGroup
+	failed    chan error // a door that stopped by itself
+	once      sync.Once
+	closeErr  error
+}
+
+// Start opens the data folder and serves until Close. It returns when appends are taken, or with the first thing that is
+// wrong, and then has left nothing open. When ctx ends before, Start gives up.
+func Start(ctx context.Context, c Config, with ...Option) (*Node, error) {
+	o := options{version: "unknown", log: slog.New(slog.DiscardHandler), fs: vfs.OS()}
+	for _, set := range with {
+		set(&o)
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{config: c, log: o.log, metrics: newMetrics(), failed: make(chan error, 2), starting: newReadiness()}
+	if err := n.open(ctx, o); err != nil {
+		n.abandon()
+		return nil, err
+	}
+	return n, nil
+}
+
+// open goes bottom up: ports, folder, log, gateway, doors. Health and readiness answer from the second step on.
+func (n *Node) open(ctx context.Context, o options) (err error) {
+	c := &n.config
+	tlsConfig, err := c.tlsConfig()
+	if err != nil {
+		return err
+	}
+	if n.listen, err = listen(c); err != nil {
+		return err
+	}
+	if n.folder, err = openFolder(o.fs, c.Data); err != nil {
+		return err
+	}
+	c.logSettings(n.log)
+	n.http = httpdoor.New(httpdoor.Options{
+		Gateway: n.starting, Metrics: n.metrics.handler(), TLS: tlsConfig, Logger: n.log, Version: n.versionInfo(o.version),
+	})
+	n.serve("http", n.listen.http, n.http.Serve)
+	began := time.Now()
+	if n.engine, err = openEngine(n.folder, c, n.metrics, n.log); err != nil {
+		return err
+	}
+	n.openGate(o)
+	n.grpc = grpcdoor.New(grpcdoor.Options{Gateway: n.gate, TLS: tlsConfig})
+	n.openMetrics(o.version)
+	if err := n.engine.shard.Barrier(ctx); err != nil {
+		return err
+	}
+	n.starting.from(n.gate)
+	n.watch()
+	n.serve("grpc", n.listen.grpc, n.grpc.Serve)
+	n.log.Info("ready", "grpc", n.Addr(), "http", n.HTTPAddr(), "data", c.Data, "node", n.folder.identity.NodeID,
+		"version", o.version, "took", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+func (n *Node) openGate(o options) {
+	i := n.folder.identity
+	n.gate = gateway.New(gateway.Options{
+		Shard:  shardDoor{Shard: n.engine.shard, self: i.Incarnation, nodeID: i.NodeID},
+		Topics: topicsDoor{n.engine.meta}, Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(),
+		Identity: gateway.Identity{NodeID: i.NodeID, ClusterID: i.ClusterID, Version: o.version, Started: time.Now()},
+	})
+	n.disk = &diskWatch{fs: o.fs, dir: n.config.Data, floor: uint64(n.config.DiskFloor), gate: n.gate, log: n.log}
+	n.disk.look()
+}
+
+func (n *Node) openMetrics(version string) {
+	door := shardDoor{Shard: n.engine.shard, self: n.folder.identity.Incarnation, nodeID: n.folder.identity.NodeID}
+	n.metrics.gauges(gaugeSources{
+		version: version, ready: func() bool { ready, _ := n.gate.Ready(); return ready },
+		shard: door.Status, queuedBytes: func() int64 { return n.engine.shard.Status().Queued },
+		topics: n.engine.meta.Count, disk: n.disk.disk, connections: n.grpc.Connections, streams: n.grpc.Streams,
+	})
+}
+
+func (n *Node) versionInfo(version string) httpdoor.Version {
+	i := n.folder.identity
+	return httpdoor.Version{Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Node: i.NodeID, Cluster: i.ClusterID}
+}
+
+// serve runs a door. One that stops by itself is told to whoever waits on Failed.
+func (n *Node) serve(name string, l net.Listener, serve func(net.Listener) error) {
+	n.serving.Go(func() {
+		if err := serve(l); err != nil {
+			n.log.Error("a listener stopped", "door", name, "error", err)
+			n.failed <- err
+		}
+	})
+}
+
+// watch looks at the disk and at readiness now and then.
+func (n *Node) watch() {
+	ctx, stop := context.WithCancel(context.Background())
+	n.stopWatch = stop
+	n.showReady()
+	n.serving.Go(func() {
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				n.disk.look()
+				n.showReady()
+			}
+		}
+	})
+}
+
+func (n *Node) showReady() {
+	ready, _ := n.gate.Ready()
+	n.grpc.SetReady(ready)
+}
+
+// Addr is where gRPC listens, HTTPAddr where HTTP does: with the port that was taken for port 0.
+func (n *Node) Addr() string { return n.listen.grpc.Addr().String() }
+
+// HTTPAddr is where HTTP listens.
+func (n *Node) HTTPAddr() string { return n.listen.http.Addr().String() }
+
+// ID is the node's name.
+func (n *Node) ID() string { return n.folder.identity.NodeID }
+
+// Failed gives the error of a listener that stopped by itself: then Close is what is left to do.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+// Close drains and closes the node: new work is refused, what is under way finishes within the drain timeout or until ctx ends,
+// whichever is first, and is cut off then. It returns what went wrong with closing the log; being cut off is not wrong.
+func (n *Node) Close(ctx context.Context) error {
+	n.once.Do(func() { n.closeErr = n.close(ctx) })
+	return n.closeErr
+}
+
+func (n *Node) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, n.config.DrainTimeout)
+	defer cancel()
+	began := time.Now()
+	n.log.Info("draining", "timeout", n.config.DrainTimeout.String())
+	n.stopWatch()
+	n.gate.Drain()
+	if err := n.grpc.Close(ctx); err != nil {
+		n.log.Warn("calls were cut off", "error", err)
+	}
+	if err := n.http.Close(ctx); err != nil {
+		n.log.Warn("HTTP requests were cut off", "error", err)
+	}
+	n.serving.Wait()
+	err := errors.Join(n.engine.close(), n.folder.close())
+	if err != nil {
+		n.log.Error("the log was not closed well", "error", err)
+		return err
+	}
+	n.log.Info("stopped", "took", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// abandon closes what a start that failed has opened.
+func (n *Node) abandon() {
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	if n.stopWatch != nil {
+		n.stopWatch()
+	}
+	if n.http != nil {
+		_ = n.http.Close(gone)
+	}
+	if n.grpc != nil {
+		_ = n.grpc.Close(gone)
+	}
+	if n.listen.grpc != nil && n.listen.http != nil {
+		n.listen.close()
+	}
+	n.serving.Wait()
+	if n.engine != nil {
+		_ = n.engine.close()
+	}
+	if n.folder != nil {
+		_ = n.folder.close()
+	}
+}
