@@ -17,7 +17,10 @@ import (
 
 // commands is the grammar of the command line.
 type commands struct {
+	Serve  serveCmd  `cmd:"" group:"server" help:"Run a server."`
+	Demo   demoCmd   `cmd:"" group:"server" help:"Start a server on a fresh folder, import a real history, and ask it about its past."`
 	Status statusCmd `cmd:"" group:"server" help:"Tell how a server and its shards are."`
+	Check  checkCmd  `cmd:"" group:"server" help:"Verify a data folder offline: every checksum, offset, revision, and the index."`
 	Bench  benchCmd  `cmd:"" group:"server" help:"Measure a running server, or the disk under it."`
 
 	Append  appendCmd  `cmd:"" group:"events" help:"Append one event to a stream."`
@@ -36,7 +39,7 @@ const description = `Gesta, an event-sourcing database in one binary.
 Start a server with "gesta serve", or see one at work with "gesta demo".`
 
 // groups are the headings of the help.
-var groups = kong.Groups{"server": "Server:", "events": "Events:", "other": "Other:"}
+var groups = kong.Groups{"server": "Server:", "events": "Events:", "other": "Other:", "limits": "Limits:"}
 
 // app is one run of the command line.
 type app struct {
@@ -73,6 +76,7 @@ func Run(ctx context.Context, args []string, w World) (code int) {
 
 func (a *app) run(args []string) error {
 	var grammar commands
+	grammar.Serve.Plugins = serveFlags()
 	parser, err := kong.New(&grammar,
 		kong.Name("gesta"), kong.Description(description), groups, kong.Bind(a), kong.Writers(a.Out, a.Err),
 		kong.Exit(func(code int) { panic(exited(code)) }),

@@ -16,7 +16,7 @@ type appendCmd struct {
 	Data   *string `arg:"" optional:"" help:"JSON or text; @FILE reads a file, - standard input."`
 
 	Expect      string   `default:"any" placeholder:"N|none|exists|any" help:"What must be true of the stream: its revision is N, it has no events, it has some. Any by default."`
-	ID          string   `name:"id" help:"The event's id: appending it again changes nothing. By default a random one."`
+	ID          string   `name:"id" placeholder:"ID" help:"The event's id: appending it again changes nothing. By default a random one."`
 	Meta        []string `sep:"none" placeholder:"NAME=VALUE" help:"Metadata; may be given several times."`
 	ContentType string   `placeholder:"TYPE" help:"The media type of the data. By default application/json if it is JSON, text/plain if it is text."`
 	NoCreate    bool     `help:"Refuse when the topic does not exist."`

@@ -182,4 +182,3 @@ func notNegative(pairs ...any) error {
 	}
 	return nil
 }
-

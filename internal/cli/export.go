@@ -12,6 +12,7 @@ import (
 type exportCmd struct {
 	remote `embed:""`
 
+	Output    string   `short:"o" enum:"json" default:"json" placeholder:"json" help:"There is one form: one CloudEvent a line."`
 	Topic     string   `required:"" placeholder:"TOPIC" help:"What to export."`
 	From      string   `placeholder:"POINT" help:"Where to start: start, pos:TOKEN, time:RFC3339, time:YYYY-MM-DD, -2h."`
 	Type      []string `placeholder:"TYPE" help:"Only events of this type; may be given several times."`

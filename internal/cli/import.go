@@ -42,7 +42,7 @@ func (c *importCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer from.close() //nolint: it was only read
+	defer from.close()
 	server, err := a.connect(c.remote)
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 
 // output is the choice between people and programs.
 type output struct {
-	Output string `short:"o" enum:"auto,table,json" default:"auto" help:"table, or json: one object a line. By default a table, cut to the width on a terminal."`
+	Output string `short:"o" enum:"auto,table,json" default:"auto" placeholder:"table|json" help:"A table, or one JSON object a line. By default a table, on a terminal cut to its width and to 100 rows."`
 }
 
 func (o output) json() bool { return o.Output == "json" }

@@ -131,8 +131,11 @@ func (r *reading) page(o client.ReadOptions) error {
 	}
 	events := r.server.Read(r.ctx, r.scope, o)
 	defer events.Close()
-	var last string
+	var last string // where the page ends
 	for n := 0; ; n++ {
+		if paged && n == page {
+			last = events.Position()
+		}
 		e, err := events.Next()
 		switch {
 		case errors.Is(err, io.EOF) && n == 0:
@@ -145,10 +148,19 @@ func (r *reading) page(o client.ReadOptions) error {
 		case paged && n == page:
 			return r.more(last)
 		}
+		if n == 0 {
+			r.noteGap(events)
+		}
 		if err := r.sink.write(e); err != nil {
 			return err
 		}
-		last = events.Position()
+	}
+}
+
+// noteGap says when the read does not begin where it was asked to.
+func (r *reading) noteGap(events *client.Reader) {
+	if first := events.Resolved(); first > 0 {
+		r.note("nothing is kept at the starting point any more; the first event after it has offset %d", first)
 	}
 }
 
@@ -164,10 +176,13 @@ func (r *reading) more(last string) error {
 func (r *reading) follow(o client.ReadOptions) error {
 	events := r.server.Read(r.ctx, r.scope, o)
 	defer events.Close()
-	for {
+	for first := true; ; first = false {
 		e, err := events.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		if err == nil && first {
+			r.noteGap(events)
 		}
 		if err == nil {
 			err = r.sink.write(e)

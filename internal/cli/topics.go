@@ -34,6 +34,7 @@ type topicsCreateCmd struct {
 
 type topicsDeleteCmd struct {
 	remote `embed:""`
+	output `embed:""`
 	Topic  string `arg:"" help:"The topic's name."`
 }
 
@@ -102,8 +103,17 @@ func (c *topicsDeleteCmd) Run(a *app) error {
 	if err := server.DeleteTopic(a.ctx, c.Topic); err != nil {
 		return a.topicHint(server, c.Topic, err)
 	}
+	if c.json() {
+		return a.printJSON(deleted{c.Topic, true})
+	}
 	a.note("deleted topic %s", c.Topic)
 	return nil
+}
+
+// deleted is what -o json prints.
+type deleted struct {
+	Name    string `json:"name"`
+	Deleted bool   `json:"deleted"`
 }
 
 // mostSuggested bounds how many names are looked through for the one that was meant.
