@@ -15,8 +15,10 @@ type doubt struct {
 	asked    int // ticks until a leader is asked again to hand over
 }
 
-// askEvery is how many ticks a leader has to hand over before it is asked again.
-const askEvery = 10
+// askEvery is how many ticks, for each voter, a leader has to hand over before it is asked again. Being asked restarts the clock
+// by which a leader counts its quorum: if all other voters were to ask within every election timeout, it would never notice that it
+// has none.
+const askEvery = 20
 
 // logEnd is how new a log is, in Raft's order.
 type logEnd struct{ term, index uint64 }
@@ -70,7 +72,7 @@ func (d *doubt) handOver(m *pb.Message) *pb.Message {
 	}
 	for _, v := range d.voters {
 		if v != d.id && v != m.GetFrom() {
-			d.asked = askEvery
+			d.asked = askEvery * len(d.voters)
 			return &pb.Message{Type: pb.MsgTransferLeader.Enum(), To: new(m.GetFrom()), From: new(v), Term: new(m.GetTerm())}
 		}
 	}

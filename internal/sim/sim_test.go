@@ -69,3 +69,15 @@ func (s *Stats) add(o Stats) {
 	s.Sealed += o.Sealed
 	s.Rotten += o.Rotten
 }
+
+// TestFailedSeeds plays seeds that once broke a promise, each with what it had found.
+func TestFailedSeeds(t *testing.T) {
+	for seed, found := range map[uint64]string{
+		2:     "a leader counted on entries that a follower had cut, and sent it a commit beyond its log",
+		10463: "two doubtful followers asked their leader so often to hand over that it never missed its quorum",
+	} {
+		if _, err := Run(Config{Seed: seed, Nodes: 3, Steps: 8000}); err != nil {
+			t.Errorf("%s: %v", found, err)
+		}
+	}
+}
