@@ -58,7 +58,8 @@ type Core struct {
 	writing  int // writes with entries that are not stored yet
 
 	queue   []*task
-	held    *task // the head of the queue waits for its resolver
+	parked  []*query // until there is a leader
+	held    *task    // the head of the queue waits for its resolver
 	answers []*answer
 	confirm uint64
 	refuse  error // why nothing may be appended now (disk full, draining); nil when it may
@@ -113,12 +114,23 @@ func (c *Core) Submit(ts []*task) { c.queue = append(c.queue, ts...) }
 
 // Query asks for a moment at which everything acknowledged before is applied here.
 func (c *Core) Query(q *query) {
-	if !c.mayLead() {
-		q.err = c.notLeader()
-		c.out.Done = append(c.out.Done, q)
+	c.parked = append(c.parked, q)
+}
+
+// unpark begins to confirm queries once this replica serves, and turns them away when another leads.
+func (c *Core) unpark() {
+	if !c.canJudge() && c.mayLead() {
 		return
 	}
-	c.answer(q, func(err error) { q.err = err }, q.deadline)
+	for _, q := range c.parked {
+		if c.canJudge() {
+			c.answer(q, func(err error) { q.err = err }, q.deadline)
+			continue
+		}
+		q.err = c.notLeader()
+		c.out.Done = append(c.out.Done, q)
+	}
+	c.parked = c.parked[:0]
 }
 
 // Receive takes a message of a peer.
@@ -149,6 +161,7 @@ func (c *Core) Resolved(t *task) {
 func (c *Core) Advance(now time.Time) Step {
 	c.now = now
 	c.ready()
+	c.unpark()
 	c.judgeQueue()
 	c.ready()
 	if c.confirmNeeded() {
@@ -188,7 +201,7 @@ func (c *Core) RoleChanged(term uint64, role replica.Role, leader uint64) {
 		c.out.Done = append(c.out.Done, a.to)
 	}
 	c.answers = nil
-	c.cfg.Logger.Info("role changed", "shard", c.cfg.Number, "term", term, "role", role.String(), "leader", leader)
+	c.cfg.Logger.Info("role changed", "term", term, "role", role.String(), "leader", leader)
 }
 
 // Confirmed marks the answers that the n-th confirmation covers.
@@ -267,6 +280,14 @@ func (c *Core) expire() {
 			return true
 		})
 	}
+	c.parked = slices.DeleteFunc(c.parked, func(q *query) bool {
+		if !late(q.deadline) {
+			return false
+		}
+		q.err = errs.New(errs.NoLeader, "the deadline passed before there was a leader: try again")
+		c.out.Done = append(c.out.Done, q)
+		return true
+	})
 	c.answers = slices.DeleteFunc(c.answers, func(a *answer) bool {
 		if !late(a.deadline) {
 			return false

@@ -336,6 +336,10 @@ func (s *Shard) halt(why error) {
 			s.finish(t)
 		}
 	}
+	for _, q := range s.core.parked {
+		q.err = why
+		q.finish()
+	}
 	for _, a := range s.core.answers {
 		a.fail(why)
 		s.finishAll([]done{a.to})
