@@ -175,6 +175,7 @@ func sealFull(t *testing.T, l *Log) {
 // Power is cut at every write, sync and change of names of the script, with several outcomes each. In between operation n and
 // n+1 is after operation n, so every boundary is met.
 func TestPowerCutAnywhere(t *testing.T) {
+	t.Parallel()
 	steps := script()
 	for n := 1; ; n++ {
 		disk := crashfs.New(uint64(n))
@@ -306,6 +307,34 @@ func TestPowerCutDuringRecovery(t *testing.T) {
 		}
 		if cuts == 0 {
 			t.Fatalf("no outcome at operation %d needed a cut", n)
+		}
+	}
+}
+
+// What Open shows is durable, also when the process before was killed between a write or a name and its sync.
+func TestWhatOpenShowsIsDurable(t *testing.T) {
+	for op, shown := range map[faultfs.Op]int{faultfs.SyncData: 3 + 5, faultfs.SyncDir: 3 + 5} {
+		disk := crashfs.New(1)
+		faulty := faultfs.New(disk)
+		l, _ := mustOpen(t, testOptions(faulty))
+		mustAppend(t, l, 3, 1)
+		if op == faultfs.SyncDir { // only a roll has one
+			for !l.tail.full() {
+				mustAppend(t, l, 1, 1)
+			}
+			shown = int(l.Last()) + 5
+		}
+		faulty.Fail(faultfs.Rule{Op: op})
+		if err := l.Append(entriesFor(l.Last(), 5, 1), 0); err == nil || l.usable() == nil {
+			t.Fatal("a failed sync is not told")
+		}
+		l, _ = mustOpen(t, testOptions(disk))
+		if l.Last() != uint64(shown) {
+			t.Fatalf("%d entries found, want %d", l.Last(), shown)
+		}
+		l, rec := mustOpen(t, testOptions(disk.CrashKeepSynced()))
+		if l.Last() != uint64(shown) || rec.Cut != nil {
+			t.Fatalf("%d of %d entries shown are there: %v", l.Last(), shown, rec.Cut)
 		}
 	}
 }
