@@ -108,5 +108,6 @@ var upward = map[string][]string{
 	"internal/meta":  {"internal/gateway/gatewaytest"},
 	"client":         {"internal/node", "internal/errs", "internal/limits"},
 	"internal/bench": {"internal/node"},
+	"cmd/gesta":      {"client"}, // the binary is killed and asked again
 	"internal/demo":  {"internal/node"},
 }
