@@ -25,7 +25,7 @@ const writes = vfs.DiskWriteCategory("gesta-index")
 // Build sorts the frozen table of a segment and writes it to a file: whole and synced, or not there. The same events give the same
 // bytes. It runs beside readers and beside Add to later segments.
 //
-// It fails with Internal when the segment has no table or is still being added to, otherwise as the file system does.
+// It fails with Internal when the segment has no table, with NoSpace, and otherwise as the file system does.
 func (ix *Index) Build(segment uint64, file string) (Built, error) {
 	began := time.Now()
 	t := ix.view.Load().table(segment)
@@ -36,7 +36,7 @@ func (ix *Index) Build(segment uint64, file string) (Built, error) {
 	b := &builder{t: t, ix: ix}
 	size, err := ix.writeTable(file, b)
 	if err != nil {
-		return Built{}, fmt.Errorf("write the index table %s: %w", file, err)
+		return Built{}, coded(fmt.Errorf("write the index table %s: %w", file, err))
 	}
 	built := Built{SegmentMark: b.layout.SegmentMark, Bytes: size}
 	if l := ix.o.Listener; l != nil && l.Built != nil {
@@ -115,14 +115,14 @@ func (b *builder) write(w *sstable.Writer) error {
 	return nil
 }
 
-func (b *builder) describe(ids []idEntry) {
+func (b *builder) describe(ids []keyed) {
 	b.layout = layout{
 		SegmentMark: b.t.summary(), ids: uint64(len(ids)), streams: uint64(b.t.streams.len()),
 		filterBlocks: filterBlocks(int(b.t.streams.len())), idBits: bucketBits(len(ids)), idWidth: 1,
 	}
 	var most uint64
 	for _, e := range ids {
-		most = max(most, e.offset-b.t.base)
+		most = max(most, e.value-b.t.base)
 	}
 	b.layout.idWidth = widthOf(most)
 	b.topics = make([]uint32, len(b.t.topics))
@@ -278,12 +278,12 @@ func (b *builder) places() error {
 	return nil
 }
 
-func (b *builder) buckets(ids []idEntry) error {
+func (b *builder) buckets(ids []keyed) error {
 	bits := b.layout.idBits
 	for at := 0; at < len(ids); {
-		bucket := bucketOf(ids[at].hash, bits)
+		bucket := bucketOf(ids[at].key, bits)
 		b.value = b.value[:0]
-		for ; at < len(ids) && bucketOf(ids[at].hash, bits) == bucket; at++ {
+		for ; at < len(ids) && bucketOf(ids[at].key, bits) == bucket; at++ {
 			b.value = appendID(b.value, ids[at], b.t.base, bits, b.layout.idWidth)
 		}
 		b.key = appendShort(b.key[:0], b.t.segment, kindID, bucket)

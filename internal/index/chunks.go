@@ -35,26 +35,15 @@ type slots struct {
 }
 
 func newSlots(expected int) slots {
-	size := 1 << bits.Len(uint(max(expected, 48)*4/3))
+	size := 1 << bits.Len(uint(max(expected, 48)*8/7))
 	return slots{words: make([]uint64, size)}
 }
 
 func word(hash uint64, i uint32) uint64 { return hash&^0xffffffff | uint64(i+1) }
 
-// each calls f with the positions filed under hash until f returns false. The upper half of the hash is compared here, the rest
-// by f.
-func (s *slots) each(hash uint64, f func(i uint32) bool) {
-	mask := uint64(len(s.words) - 1)
-	for at := hash & mask; s.words[at] != 0; at = (at + 1) & mask {
-		if w := s.words[at]; w>>32 == hash>>32 && !f(uint32(w)-1) {
-			return
-		}
-	}
-}
-
 // put files position i under hash. hashOf is asked for the hashes of the others when the table has to grow.
 func (s *slots) put(hash uint64, i uint32, hashOf func(uint32) uint64) {
-	if s.n >= len(s.words)/4*3 {
+	if s.n >= len(s.words)/8*7 {
 		s.grow(hashOf)
 	}
 	s.place(word(hash, i), hash)

@@ -17,7 +17,12 @@ const (
 // heads caches where streams end in the ingested segments; revision 0 says that a stream has no events there. An entry is its
 // bytes in a page and a word in a table, about 30 bytes beside topic and key, without pointers for the garbage collector to
 // follow. When the budget is used up, the oldest page is emptied; what was used since it was written is kept, up to half a page.
+//
+// As long as the cache holds every stream that was ever ingested, what it lacks does not exist: new streams cost no look-up in the
+// segments.
 type heads struct {
+	// partial is set when some ingested stream is not in the cache, for ever.
+	partial atomic.Bool
 	// generation rises when a segment was ingested: what was found in older ones must not be put any more.
 	generation atomic.Uint64
 	hits, miss atomic.Uint64
@@ -32,6 +37,7 @@ type headPart struct {
 	pages  [][]byte
 	oldest int // page to empty next; the one before it is being filled
 	filled bool
+	lost   bool // an entry was dropped, or did not fit
 }
 
 func newHeads(budget int64) *heads {
@@ -45,14 +51,16 @@ func newHeads(budget int64) *heads {
 
 func (h *heads) part(hash uint64) *headPart { return &h.parts[hash%headParts] }
 
+// get gives what is known of a stream; false when nothing is.
 func (h *heads) get(hash uint64, topic, key []byte) (Head, bool) {
 	p := h.part(hash)
 	p.mu.Lock()
 	e := p.find(hash, topic, key)
 	if e == nil {
+		known := !p.lost && !h.partial.Load()
 		p.mu.Unlock()
 		h.miss.Add(1)
-		return Head{}, false
+		return Head{}, known
 	}
 	e[3] = 1
 	head := Head{Revision: binary.LittleEndian.Uint64(e[4:]), Offset: binary.LittleEndian.Uint64(e[12:])}
@@ -79,7 +87,9 @@ func (h *heads) put(hash uint64, topic, key []byte, head Head, generation uint64
 	}
 }
 
+// clear forgets everything; what is not in the cache is then unknown.
 func (h *heads) clear() {
+	h.partial.Store(true)
 	for i := range h.parts {
 		p := &h.parts[i]
 		p.mu.Lock()
@@ -142,7 +152,8 @@ func (p *headPart) entry(at uint32) []byte { return p.pages[at/headPage][at%head
 // insert makes an entry for a stream that is known not to have one; nil when it does not fit the budget at all.
 func (p *headPart) insert(hash uint64, topic, key []byte) []byte {
 	size := headFixed + len(topic) + len(key)
-	if size > headPage/4 || len(topic) > 255 || p.budget < 4*headPage {
+	if size > headPage/4 || p.budget < 4*headPage {
+		p.lost = true
 		return nil
 	}
 	p.room(size)
@@ -248,6 +259,8 @@ func (p *headPart) reclaim() {
 		}
 		if e[3] != 0 && len(kept)+len(e) <= cap(kept) {
 			kept = append(kept, e...)
+		} else {
+			p.lost = true
 		}
 	}
 	p.pages[page] = p.pages[page][:0]

@@ -15,9 +15,6 @@ const (
 	minBucketBits = windowBits + 24 - 8*printBytes
 )
 
-// idEntry is an id's hash and the offset filed under it.
-type idEntry struct{ hash, offset uint64 }
-
 // bucketBits is how many of the hash's highest bits name the bucket when there are n ids; at least as many as the id window needs
 // beside the print.
 func bucketBits(n int) uint8 { return uint8(min(max(bits.Len(uint(n/idsPerKey)), minBucketBits), 16)) }
@@ -29,10 +26,10 @@ func bucketOf(hash uint64, bucketBits uint8) uint16 { return uint16(hash >> (64 
 
 func printOf(hash uint64, bucketBits uint8) uint32 { return uint32(hash << bucketBits >> 32) }
 
-func appendID(dst []byte, e idEntry, base uint64, bits, width uint8) []byte {
-	dst = binary.BigEndian.AppendUint32(dst, printOf(e.hash, bits))
+func appendID(dst []byte, e keyed, base uint64, bits, width uint8) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, printOf(e.key, bits))
 	var offset [8]byte
-	binary.LittleEndian.PutUint64(offset[:], e.offset-base)
+	binary.LittleEndian.PutUint64(offset[:], e.value-base)
 	return append(dst, offset[:width]...)
 }
 

@@ -28,7 +28,7 @@ type Event struct {
 // Head is where a stream ends.
 type Head struct {
 	Revision, Offset uint64
-	Time             int64 // as Event.Time; zero from SealedHead, which does not look it up
+	Time             int64 // as Event.Time; zero from ActiveHead and SealedHead, which do not look it up
 }
 
 // StreamHead is a stream of a known topic and where it ends.
@@ -67,6 +67,8 @@ type Options struct {
 type Listener struct {
 	// Discarded: the folder was not usable and was emptied.
 	Discarded func(dir string, reason error)
+	// Damaged: the folder is not to be trusted any more, and is emptied at the next Open.
+	Damaged func(dir string, reason error)
 	// Built: a table was written.
 	Built func(Built, time.Duration)
 	// Ingested: a table was taken in.
@@ -131,7 +133,7 @@ func (ix *Index) Add(events []Event) {
 // the Add of that commit. The place of the command's own record is not kept: the entry is read whole.
 func (ix *Index) AddCommand(hash uint64, _ Loc, offset uint64) { ix.current.addCommand(hash, offset) }
 
-// ActiveHead gives a stream's head when the stream has events in a segment that is still in memory.
+// ActiveHead gives a stream's head when the stream has events in a segment that is still in memory. Time is not filled.
 func (ix *Index) ActiveHead(topic, key []byte) (Head, bool) {
 	return ix.view.Load().head(streamHash(topic, key), topic, key)
 }

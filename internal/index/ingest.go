@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -14,13 +15,19 @@ import (
 	"github.com/gesta-db/gesta/internal/errs"
 )
 
-// incoming is the second name under which a table is handed to Pebble, which takes it away.
-const incoming = "incoming.sst"
+const (
+	// incoming is the second name under which a table is handed to Pebble, which takes it away.
+	incoming = "incoming.sst"
+	// spareBytes must be free on the disk: Pebble does not survive a manifest that is cut short.
+	spareBytes = 8 << 20
+)
 
 // Ingest verifies the table in a file (every checksum), takes it in atomically and durably, in place of what the segment had, and
 // then drops the segment's table from memory. The file stays as it is; on one file system it is shared, not copied.
 //
 // It fails with Corrupt when the file is damaged or another segment's, and with NotFound when there is none: then build it again.
+// With NoSpace it may be tried again when there is space. With Unavailable the folder is damaged, and is emptied at the next Open.
+// After any failure the table stays in memory, and reading goes on.
 func (ix *Index) Ingest(segment uint64, file string) error {
 	began := time.Now()
 	<-ix.warm.ids
@@ -29,7 +36,7 @@ func (ix *Index) Ingest(segment uint64, file string) error {
 		return err
 	}
 	if err := ix.take(s, file); err != nil {
-		return fmt.Errorf("ingest the index table %s: %w", file, err)
+		return coded(fmt.Errorf("ingest the index table %s: %w", file, err))
 	}
 	if err := ix.publish(s); err != nil {
 		return err
@@ -38,6 +45,14 @@ func (ix *Index) Ingest(segment uint64, file string) error {
 		l.Ingested(s.SegmentMark, time.Since(began))
 	}
 	return nil
+}
+
+// coded gives an error of writing its code.
+func coded(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return errs.New(errs.NoSpace, "%w: free space and try again", err)
+	}
+	return err
 }
 
 // Ingested lists the segments that are in, oldest first.
@@ -97,6 +112,12 @@ func readMark(number uint64, f vfs.File) (*segment, error) {
 
 // take hands the table to Pebble under a second name.
 func (ix *Index) take(s *segment, file string) error {
+	if ix.damaged.Load() {
+		return errs.New(errs.Unavailable, "the index in %s is damaged: restart the server, which builds it again from the log", ix.o.Dir)
+	}
+	if du, err := ix.fs.GetDiskUsage(ix.o.Dir); err == nil && du.AvailBytes < spareBytes {
+		return errs.New(errs.NoSpace, "%d bytes are free on the disk of %s, %d are needed: free space and try again", du.AvailBytes, ix.o.Dir, spareBytes)
+	}
 	tmp := ix.fs.PathJoin(ix.o.Dir, incoming)
 	if err := ix.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -104,12 +125,14 @@ func (ix *Index) take(s *segment, file string) error {
 	if err := vfs.LinkOrCopy(ix.fs, file, tmp); err != nil {
 		return err
 	}
-	if ix.sealed(s.Segment) == nil {
-		return ix.db.Ingest(context.Background(), []string{tmp})
-	}
-	span := pebble.KeyRange{Start: appendKey(nil, s.Segment, 0), End: appendKey(nil, s.Segment, kindEnd)}
-	_, err := ix.db.IngestAndExcise(context.Background(), []string{tmp}, nil, nil, span)
-	return err
+	return ix.guarded(func() error {
+		if ix.sealed(s.Segment) == nil {
+			return ix.db.Ingest(context.Background(), []string{tmp})
+		}
+		span := pebble.KeyRange{Start: appendKey(nil, s.Segment, 0), End: appendKey(nil, s.Segment, kindEnd)}
+		_, err := ix.db.IngestAndExcise(context.Background(), []string{tmp}, nil, nil, span)
+		return err
+	})
 }
 
 func (ix *Index) sealed(number uint64) *segment {
@@ -124,23 +147,26 @@ func (ix *Index) sealed(number uint64) *segment {
 // publish lets readers see an ingested segment, and then drops its table. While both are there, the table hides the segment from
 // readers, and is what the caches are brought up to date from.
 //
-// The order matters: heads found in older segments are refused from the moment the generation rises, so that none of them can
-// replace what publish puts after that.
+// The order matters: heads found in older segments are refused from the moment the cache's generation rises, so that none of them
+// can replace what is put after that.
 func (ix *Index) publish(s *segment) error {
+	t := ix.view.Load().table(s.Segment)
+	if t == nil {
+		ix.heads.partial.Store(true)
+	}
 	ix.version.Add(1)
 	ix.change(func(v *view) *view { return v.ingested(s) })
 	generation := ix.heads.generation.Add(1)
 	if err := ix.learn(s); err != nil {
 		return err
 	}
-	t := ix.view.Load().table(s.Segment)
 	if t == nil {
 		ix.heads.clear()
-		return nil
+	} else {
+		t.freeze()
+		ix.keepHeads(t, generation)
+		ix.change(func(v *view) *view { return v.without(s.Segment) })
 	}
-	t.freeze()
-	ix.keepHeads(t, generation)
-	ix.change(func(v *view) *view { return v.without(s.Segment) })
 	ix.generation.Add(1)
 	return nil
 }

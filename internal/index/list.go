@@ -64,10 +64,8 @@ func (ix *Index) Streams(topic, prefix, after []byte, hasAfter bool, limit int) 
 		found = found[:limit]
 	}
 	for i := range found {
-		if found[i].Time == 0 {
-			if found[i].Time, err = ix.timeOf(found[i].Offset); err != nil {
-				return nil, false, err
-			}
+		if found[i].Time, err = ix.timeOf(found[i].Offset); err != nil {
+			return nil, false, err
 		}
 	}
 	return found, more, nil

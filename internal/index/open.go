@@ -59,6 +59,7 @@ func (ix *Index) open() error {
 		_ = ix.closeDB()
 		return err
 	}
+	ix.heads.partial.Store(len(sealed) > 0)
 	ix.view.Store(newView(sealed, nil))
 	ix.warmUp(sealed)
 	return nil
@@ -78,7 +79,11 @@ func (ix *Index) openDB() error {
 	cache := pebble.NewCache(ix.o.BlockCacheBytes)
 	o := ix.pebbleOptions(cache)
 	o.Lock = lock
-	db, err := pebble.Open(ix.o.Dir, o)
+	var db *pebble.DB
+	err = ix.guarded(func() (err error) {
+		db, err = pebble.Open(ix.o.Dir, o)
+		return err
+	})
 	if err != nil {
 		cache.Unref()
 		return errors.Join(err, lock.Close())
@@ -91,12 +96,11 @@ func (ix *Index) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
 		FS: ix.fs, Cache: cache, FormatMajorVersion: format, DisableWAL: true, ReadOnly: ix.o.ReadOnly,
 		MemTableSize: memoryTable, MaxOpenFiles: openTables,
-		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
-		Logger:                     silent{},
+		DisableAutomaticCompactions: true,
+		Logger:                      pebbleLog{ix},
+		EventListener:               &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { ix.damage(i.Details) }},
 	}
-	for i := range o.Levels {
-		o.Levels[i].BlockSize = tableBlock
-	}
+	o.Experimental.CompactionScheduler = noCompactions{}
 	return o
 }
 
@@ -184,12 +188,21 @@ func (ix *Index) failed(err error) error {
 	if !errors.Is(err, errShort) && !pebble.IsCorruptionError(err) {
 		return fmt.Errorf("read the index: %w", err)
 	}
-	if !ix.damaged.Swap(true) && !ix.o.ReadOnly {
-		if f, err := ix.fs.Create(ix.fs.PathJoin(ix.o.Dir, discard), writes); err == nil {
-			_ = f.Close()
-		}
-	}
+	ix.damage(err)
 	return errs.New(errs.Corrupt, "the index in %s is damaged: restart the server, which builds it again from the log: %w", ix.o.Dir, err).With("file", ix.o.Dir)
+}
+
+// damage remembers, also on disk, that the folder is not to be trusted any more.
+func (ix *Index) damage(reason error) {
+	if ix.damaged.Swap(true) {
+		return
+	}
+	if f, err := ix.fs.Create(ix.fs.PathJoin(ix.o.Dir, discard), writes); err == nil {
+		_ = errors.Join(f.Sync(), f.Close(), syncDir(ix.fs, ix.o.Dir)) // if it is lost, the damage is met again
+	}
+	if l := ix.o.Listener; l != nil && l.Damaged != nil {
+		l.Damaged(ix.o.Dir, reason)
+	}
 }
 
 // Reset forgets everything, in memory and on disk, and begins anew.
@@ -202,7 +215,6 @@ func (ix *Index) Reset() error {
 	}
 	ix.current = nil
 	ix.generation.Add(1)
-	ix.damaged.Store(false)
 	return ix.open()
 }
 
@@ -214,16 +226,7 @@ func (ix *Index) Close() error {
 
 func (ix *Index) closeDB() error {
 	ix.closeCursors()
-	err := ix.db.Close()
+	err := ix.guarded(ix.db.Close)
 	ix.cache.Unref()
 	return errors.Join(err, ix.lock.Close())
-}
-
-// silent drops Pebble's log: what matters comes back as an error.
-type silent struct{}
-
-func (silent) Infof(string, ...interface{})  {}
-func (silent) Errorf(string, ...interface{}) {}
-func (silent) Fatalf(format string, args ...interface{}) {
-	panic(fmt.Sprintf("the index: "+format, args...))
 }

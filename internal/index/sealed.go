@@ -90,20 +90,22 @@ func (ix *Index) FindIDs(hash uint64, dst []uint64) ([]uint64, error) {
 func (ix *Index) Head(topic, key []byte) (Head, bool, error) {
 	for {
 		generation := ix.Generation()
-		if h, ok := ix.ActiveHead(topic, key); ok {
-			return h, true, nil
+		h, ok := ix.ActiveHead(topic, key)
+		if !ok {
+			var err error
+			if h, ok, err = ix.SealedHead(topic, key); err != nil {
+				return Head{}, false, err
+			}
+			if generation != ix.Generation() {
+				continue // a table was dropped between the two
+			}
 		}
-		h, ok, err := ix.SealedHead(topic, key)
-		if err != nil {
-			return Head{}, false, err
+		if !ok {
+			return Head{}, false, nil
 		}
-		if generation != ix.Generation() {
-			continue // a table was dropped between the two
-		}
-		if ok {
-			h.Time, err = ix.timeOf(h.Offset)
-		}
-		return h, ok, err
+		var err error
+		h.Time, err = ix.timeOf(h.Offset)
+		return h, err == nil, err
 	}
 }
 

@@ -6,51 +6,97 @@ import (
 	"slices"
 )
 
-// sortKey is a stream with the first bytes in which it differs from its neighbours, so that most comparisons touch no key.
-type sortKey struct {
-	prefix uint64
-	stream uint32
-}
+// keyed is something to sort: a stream with the first bytes in which it differs from its neighbours, so that few comparisons
+// touch a key; or an id's hash with the offset filed under it.
+type keyed struct{ key, value uint64 }
 
 // sortedStreams gives the streams by topic, in the order of topics, and key.
 func (b *builder) sortedStreams() []uint32 {
 	t := b.t
-	of := make([][]sortKey, len(t.topics))
+	of := make([][]keyed, len(t.topics))
 	for i := range of {
-		of[i] = make([]sortKey, 0, t.topics[i].streams)
+		of[i] = make([]keyed, 0, t.topics[i].streams)
 	}
 	for i := range t.streams.len() {
 		topic := t.streams.at(i).topic
-		of[topic] = append(of[topic], sortKey{stream: i})
+		of[topic] = append(of[topic], keyed{value: uint64(i)})
 	}
 	sorted := make([]uint32, 0, t.streams.len())
 	for _, topic := range b.topics {
-		t.sortKeys(of[topic])
-		for _, k := range of[topic] {
-			sorted = append(sorted, k.stream)
+		for _, k := range t.sortKeys(of[topic]) {
+			sorted = append(sorted, uint32(k.value))
 		}
 	}
 	return sorted
 }
 
-func (t *table) sortKeys(keys []sortKey) {
+func (t *table) sortKeys(keys []keyed) []keyed {
 	if len(keys) < 2 {
-		return
+		return keys
 	}
-	first := t.key(t.streams.at(keys[0].stream))
+	first := t.key(t.streams.at(uint32(keys[0].value)))
 	shared := len(first)
 	for _, k := range keys[1:] {
-		shared = commonPrefix(first[:shared], t.key(t.streams.at(k.stream)))
+		shared = commonPrefix(first[:shared], t.key(t.streams.at(uint32(k.value))))
 	}
 	for i := range keys {
-		keys[i].prefix = prefix64(t.key(t.streams.at(keys[i].stream))[shared:])
+		keys[i].key = prefix64(t.key(t.streams.at(uint32(keys[i].value)))[shared:])
 	}
-	slices.SortFunc(keys, func(x, y sortKey) int {
-		if c := compare(x.prefix, y.prefix); c != 0 {
-			return c
+	keys = radixSort(keys)
+	for at := 0; at < len(keys); {
+		end := at + 1
+		for end < len(keys) && keys[end].key == keys[at].key {
+			end++
 		}
-		return bytes.Compare(t.key(t.streams.at(x.stream)), t.key(t.streams.at(y.stream)))
-	})
+		slices.SortFunc(keys[at:end], func(x, y keyed) int {
+			return bytes.Compare(t.key(t.streams.at(uint32(x.value))), t.key(t.streams.at(uint32(y.value))))
+		})
+		at = end
+	}
+	return keys
+}
+
+const (
+	digitBits = 11
+	digits    = 1 << digitBits
+	// fewKeys is below which comparing is faster than counting.
+	fewKeys = 1024
+)
+
+// radixSort orders by key and keeps the order of equals, in as many passes as there are digits that differ. It returns keys or a list of the same length.
+func radixSort(keys []keyed) []keyed {
+	if len(keys) < fewKeys {
+		slices.SortStableFunc(keys, func(x, y keyed) int { return compare(x.key, y.key) })
+		return keys
+	}
+	var differ uint64
+	for _, k := range keys {
+		differ |= k.key ^ keys[0].key
+	}
+	var other []keyed
+	for shift := 0; shift < 64; shift += digitBits {
+		if differ>>shift&(digits-1) == 0 {
+			continue
+		}
+		if other == nil {
+			other = make([]keyed, len(keys))
+		}
+		var next [digits]uint32
+		for _, k := range keys {
+			next[k.key>>shift&(digits-1)]++
+		}
+		at := uint32(0)
+		for i, n := range next {
+			next[i], at = at, at+n
+		}
+		for _, k := range keys {
+			digit := k.key >> shift & (digits - 1)
+			other[next[digit]] = k
+			next[digit]++
+		}
+		keys, other = other, keys
+	}
+	return keys
 }
 
 func prefix64(b []byte) uint64 {
@@ -59,54 +105,17 @@ func prefix64(b []byte) uint64 {
 	return binary.BigEndian.Uint64(p[:])
 }
 
-// ids gives the table's ids, sorted by hash and offset.
-func (b *builder) ids() []idEntry {
+// ids gives the table's ids, sorted by hash.
+func (b *builder) ids() []keyed {
 	t := b.t
-	all := make([]idEntry, 0, t.rows.len()+t.commands.len())
+	all := make([]keyed, 0, t.rows.len()+t.commands.len())
 	for i := range t.rows.len() {
 		r := t.rows.at(i)
-		all = append(all, idEntry{r.hash, t.base + uint64(r.offset)})
+		all = append(all, keyed{r.hash, t.base + uint64(r.offset)})
 	}
 	for i := range t.commands.len() {
 		c := t.commands.at(i)
-		all = append(all, idEntry{c.hash, c.offset})
+		all = append(all, keyed{c.hash, c.offset})
 	}
-	sortIDs(all)
-	return all
-}
-
-// sortIDs spreads the entries over buckets by their highest bits, which are random, and sorts the small buckets.
-func sortIDs(all []idEntry) {
-	const spreadBits = 12
-	if len(all) < 1<<spreadBits {
-		sortFew(all)
-		return
-	}
-	var ends [1<<spreadBits + 1]int
-	for _, e := range all {
-		ends[e.hash>>(64-spreadBits)+1]++
-	}
-	for i := 1; i < len(ends); i++ {
-		ends[i] += ends[i-1]
-	}
-	spread := make([]idEntry, len(all))
-	next := ends
-	for _, e := range all {
-		i := e.hash >> (64 - spreadBits)
-		spread[next[i]] = e
-		next[i]++
-	}
-	for i := range 1 << spreadBits {
-		sortFew(spread[ends[i]:ends[i+1]])
-	}
-	copy(all, spread)
-}
-
-func sortFew(ids []idEntry) {
-	slices.SortFunc(ids, func(x, y idEntry) int {
-		if c := compare(x.hash, y.hash); c != 0 {
-			return c
-		}
-		return compare(x.offset, y.offset)
-	})
+	return radixSort(all)
 }

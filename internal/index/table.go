@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// table is the index of one unsealed segment, in memory: about 60 bytes for an event, and 70 and its key for a stream.
+// table is the index of one unsealed segment, in memory: about 65 bytes for an event, and 60 and its key for a stream.
 //
 // One goroutine adds; readers run beside it under the lock, which the writer holds for the length of an Add, so that a commit
 // is seen whole or not at all. A frozen table no longer changes and is read without the lock.
@@ -50,6 +50,7 @@ type streamRow struct {
 	key                uint32 // in the arena
 	topic              uint32
 	first, last, count uint32 // rows
+	offset, revision   uint32 // of the last row, as there
 	keyLen             uint16
 	gaps               bool // the revisions here are not contiguous
 }
@@ -113,22 +114,22 @@ func (t *table) addOne(e *Event) {
 		time: e.Time, hash: e.ID, entry: uint32(e.Loc.Entry - t.segment), off: e.Loc.Off, size: e.Loc.Size,
 		offset: uint32(e.Offset - t.base), revision: uint32(e.Revision - s.firstRevision), prev: s.last, next: none, stream: si,
 	})
-	t.chain(s, i, e.Revision)
+	t.chain(s, i, e)
 	t.topics[s.topic].rows = append(t.topics[s.topic].rows, i)
 	t.byID.put(e.ID, i, t.idHash)
 }
 
 // chain makes row i the newest of its stream.
-func (t *table) chain(s *streamRow, i uint32, revision uint64) {
+func (t *table) chain(s *streamRow, i uint32, e *Event) {
 	if s.last == none {
 		s.first = i
 	} else {
 		t.rows.at(s.last).next = i
 	}
-	if revision != s.firstRevision+uint64(s.count) {
+	if e.Revision != s.firstRevision+uint64(s.count) {
 		s.gaps = true
 	}
-	s.last = i
+	s.last, s.offset, s.revision = i, uint32(e.Offset-t.base), uint32(e.Revision-s.firstRevision)
 	s.count++
 }
 

@@ -11,9 +11,9 @@ func (t *table) head(hash uint64, topic, key []byte) (Head, bool) {
 	return t.headOf(t.streams.at(si)), true
 }
 
+// headOf is without the time, which stands in a row that is likely in no cache of the processor.
 func (t *table) headOf(s *streamRow) Head {
-	r := t.rows.at(s.last)
-	return Head{Revision: s.firstRevision + uint64(r.revision), Offset: t.base + uint64(r.offset), Time: r.time}
+	return Head{Revision: s.firstRevision + uint64(s.revision), Offset: t.base + uint64(s.offset)}
 }
 
 // ids appends the offsets filed under an id's hash.
@@ -100,7 +100,7 @@ func (t *table) streamRows(q *streamQuery, from uint64, dst []Posting) int {
 
 // startRow finds the first row to deliver, walking from whichever end of the stream is nearer.
 func (t *table) startRow(s *streamRow, from uint64, backwards bool) uint32 {
-	last := s.firstRevision + uint64(t.rows.at(s.last).revision)
+	last := s.firstRevision + uint64(s.revision)
 	if from < s.firstRevision {
 		from = s.firstRevision
 		if backwards {
