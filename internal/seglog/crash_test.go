@@ -301,7 +301,7 @@ func TestPowerCutDuringRecovery(t *testing.T) {
 			if rec.Cut != nil {
 				cuts++
 			}
-			if l, rec = mustOpen(t, testOptions(l.o.FS)); rec.Cut != nil || rec.Doubt < 13 {
+			if _, rec = mustOpen(t, testOptions(l.o.FS)); rec.Cut != nil || rec.Doubt < 13 {
 				t.Fatalf("opened again: %+v %+v", rec, rec.Cut)
 			}
 		}

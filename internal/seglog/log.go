@@ -60,7 +60,8 @@ func randomSalt() uint64 {
 	return le.Uint64(b[:])
 }
 
-// Listener is told what the log does, in the calling goroutine; it must return at once. Any field may be nil.
+// Listener is told what the log does, in the calling goroutine, which holds locks: it must return at once, and not call the log.
+// Any field may be nil.
 type Listener struct {
 	Synced    func(took time.Duration, bytes, entries int) // a batch is durable
 	Rolled    func(first uint64)                           // a new segment took its first batch
