@@ -136,8 +136,11 @@ func (r *reader) fill() (caughtUp bool, err error) {
 	if r.next > r.end {
 		return true, nil
 	}
-	if es := r.s.tail.from(r.next); es != nil {
-		return r.fillTail(es)
+	// A stream or a topic is found by its postings until the reader has caught up: what the tail holds is mostly of others.
+	if r.spec.Scope == event.ScopeAll || r.live {
+		if es := r.s.tail.from(r.next); es != nil {
+			return r.fillTail(es)
+		}
 	}
 	if r.spec.Scope == event.ScopeAll {
 		return r.fillLog()

@@ -346,6 +346,11 @@ func (s *Shard) halt(why error) {
 	}
 	s.tail.close()
 	s.publish()
+	select {
+	case <-s.stop: // it was asked to
+		return
+	default:
+	}
 	if l := s.o.Listener; l != nil && l.Stopped != nil {
 		l.Stopped(why)
 	}
