@@ -42,6 +42,7 @@ type importer struct {
 // sentLine is an event on its way.
 type sentLine struct {
 	number  int
+	share   float64 // of the source that was read up to it
 	pending *client.Pending
 }
 
@@ -167,7 +168,8 @@ func (m *importer) send(key string, event client.Event) error {
 		return err
 	}
 	append := client.Append{Topic: m.topic, Key: key, Events: []client.Event{event}}
-	m.sent <- sentLine{m.source.line, m.server.Start(m.answers, []client.Append{append}, m.options()...)}
+	pending := m.server.Start(m.answers, []client.Append{append}, m.options()...)
+	m.sent <- sentLine{m.source.line, m.source.share(), pending}
 	return nil
 }
 
@@ -228,7 +230,7 @@ func (m *importer) outcome(line sentLine) {
 		} else {
 			t.New++
 		}
-		m.progress.set(t.New+t.Known, m.source.share())
+		m.progress.set(t.New+t.Known, line.share)
 	})
 }
 

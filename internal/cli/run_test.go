@@ -15,12 +15,16 @@ import (
 // testServer starts a server for one test.
 func testServer(t *testing.T) string {
 	t.Helper()
-	addr, stop, err := startTestNode(filepath.Join(t.TempDir(), "gesta-data"))
+	n, err := testNode(filepath.Join(t.TempDir(), "gesta-data"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(stop)
-	return addr
+	t.Cleanup(func() {
+		if err := n.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return n.Addr()
 }
 
 // outcome is what a command line came to.

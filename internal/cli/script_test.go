@@ -3,11 +3,14 @@ package cli
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -27,14 +30,18 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("COLUMNS", "80")
 			env.Setenv("GESTA_ADDR", "127.0.0.1:1") // nothing listens there: a script starts its own
+			env.Values[serverKey{}] = &runningServer{}
 			env.Setenv("LONG_TOPIC", strings.Repeat("t", 129))
 			env.Setenv("LONG_KEY", strings.Repeat("k", 1025))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":  scriptExits,
-			"server": scriptServer,
-			"bytes":  scriptBytes,
+			"exits":    scriptExits,
+			"server":   scriptServer,
+			"bytes":    scriptBytes,
+			"freeport": scriptFreePort,
+			"ready":    scriptReady,
+			"flip":     scriptFlip,
 		},
 		RequireExplicitExec: true,
 	})
@@ -65,21 +72,84 @@ func scriptBytes(ts *testscript.TestScript, neg bool, args []string) {
 	scriptExits(ts, neg, args)
 }
 
-// startTestNode runs a node as gesta serve would, on free ports.
-func startTestNode(dir string) (addr string, stop func(), err error) {
+// testNode is a node as gesta serve would run it, on free ports and with small segments, which are quick to fill with zeros.
+func testNode(dir string) (*node.Node, error) {
 	c := node.DefaultConfig()
 	c.Data, c.GRPC, c.HTTP = dir, "127.0.0.1:0", "127.0.0.1:0"
-	n, err := node.Start(context.Background(), c, node.WithVersion("v0.0.0-test"))
-	if err != nil {
-		return "", nil, err
-	}
-	return n.Addr(), func() { _ = n.Close(context.Background()) }, nil
+	c.Limits.CommitBytes, c.Limits.CommitEvents, c.Limits.SegmentBytes = 2<<20, 256, 16<<20
+	return node.Start(context.Background(), c, node.WithVersion("v0.0.0-test"))
 }
 
-// scriptServer is "server": a node, which GESTA_ADDR names from then on.
-func scriptServer(ts *testscript.TestScript, _ bool, _ []string) {
-	addr, stop, err := startTestNode(ts.MkAbs("gesta-data"))
+// scriptServer is "server": a node on the folder gesta-data, which GESTA_ADDR names from then on, and HTTP_ADDR beside it.
+// "! server" stops it.
+func scriptServer(ts *testscript.TestScript, stop bool, _ []string) {
+	running := ts.Value(serverKey{}).(*runningServer)
+	if stop {
+		running.stop()
+		return
+	}
+	n, err := testNode(ts.MkAbs("gesta-data"))
 	ts.Check(err)
-	ts.Defer(stop)
-	ts.Setenv("GESTA_ADDR", addr)
+	running.stop = func() { ts.Check(n.Close(context.Background())) }
+	ts.Defer(running.stop)
+	ts.Setenv("GESTA_ADDR", n.Addr())
+	ts.Setenv("HTTP_ADDR", n.HTTPAddr())
+}
+
+type (
+	serverKey     struct{}
+	runningServer struct{ stop func() }
+)
+
+// scriptFreePort is "freeport NAME…": each variable names an address where nothing listens.
+func scriptFreePort(ts *testscript.TestScript, _ bool, names []string) {
+	for _, name := range names {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		ts.Setenv(name, l.Addr().String())
+		ts.Check(l.Close())
+	}
+}
+
+// scriptReady is "ready ADDR": waits until the server behind the HTTP address takes appends.
+func scriptReady(ts *testscript.TestScript, _ bool, args []string) {
+	patience, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	again := time.NewTicker(5 * time.Millisecond) // another process: nothing here could tell
+	defer again.Stop()
+	for !isReady(patience, args[0]) {
+		select {
+		case <-again.C:
+		case <-patience.Done():
+			ts.Fatalf("%s is not ready", args[0])
+		}
+	}
+}
+
+func isReady(ctx context.Context, addr string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/ready", nil)
+	if err != nil {
+		return false
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}
+
+// scriptFlip is "flip FILE OFFSET": one bit of the file is turned.
+func scriptFlip(ts *testscript.TestScript, _ bool, args []string) {
+	at, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_RDWR, 0)
+	ts.Check(err)
+	defer f.Close()
+	var b [1]byte
+	_, err = f.ReadAt(b[:], at)
+	ts.Check(err)
+	b[0] ^= 1
+	_, err = f.WriteAt(b[:], at)
+	ts.Check(err)
 }

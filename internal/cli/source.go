@@ -54,6 +54,9 @@ func sizeOf(f *os.File) int64 {
 	return info.Size()
 }
 
+// readAhead is small beside most files, so that share is near the truth.
+const readAhead = 64 << 10
+
 var (
 	gzipMagic     = []byte{0x1f, 0x8b}
 	byteOrderMark = []byte{0xef, 0xbb, 0xbf}
@@ -62,13 +65,13 @@ var (
 // newSource looks at the first bytes, not at the name, to tell what is zipped. It waits for them.
 func newSource(name string, r io.Reader, size int64) (*source, error) {
 	s := &source{name: name, size: size, prefix: sha256.New(), close: func() error { return nil }}
-	s.lines = bufio.NewReaderSize(counting{r, &s.read}, 256<<10)
+	s.lines = bufio.NewReaderSize(counting{r, &s.read}, readAhead)
 	if first, _ := s.lines.Peek(len(gzipMagic)); bytes.Equal(first, gzipMagic) {
 		unzipped, err := gzip.NewReader(s.lines)
 		if err != nil {
 			return nil, errs.New(errs.Invalid, "%s: %w", name, err)
 		}
-		s.lines = bufio.NewReaderSize(unzipped, 256<<10)
+		s.lines = bufio.NewReaderSize(unzipped, readAhead)
 	}
 	if first, _ := s.lines.Peek(len(byteOrderMark)); bytes.Equal(first, byteOrderMark) {
 		_, _ = s.lines.Discard(len(byteOrderMark)) // just peeked
