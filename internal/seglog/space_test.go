@@ -44,7 +44,7 @@ func TestDiskFullAndFreeAgain(t *testing.T) {
 // Whatever write meets a full disk, the code says so, and after a reopening everything acknowledged is there.
 func TestNoSpaceAtAnyWrite(t *testing.T) {
 	steps := script()
-	for n := 0; ; n++ {
+	for n := 0; ; n += sample {
 		disk := crashfs.New(uint64(n))
 		faulty := faultfs.New(disk)
 		o := testOptions(faulty)
