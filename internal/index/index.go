@@ -99,8 +99,8 @@ type Index struct {
 	damaged atomic.Bool
 }
 
-// Generation changes whenever a table in memory was dropped: what SealedHead and SealedIDs said before may then lack what
-// ActiveHead and ActiveIDs no longer say.
+// Generation changes just before a table in memory is dropped: what SealedHead and SealedIDs said before may then lack what
+// ActiveHead and ActiveIDs no longer say. To use both, read it before the former and again after the latter: it must not have changed.
 func (ix *Index) Generation() uint64 { return ix.generation.Load() }
 
 // Begin starts the table of a segment, named by its first entry: events added later go to it, and the table before it is

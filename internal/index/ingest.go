@@ -165,9 +165,13 @@ func (ix *Index) publish(s *segment) error {
 	} else {
 		t.freeze()
 		ix.keepHeads(t, generation)
+	}
+	// It rises before the table goes: who finds it unchanged after looking has looked while the table was there, and from the moment
+	// it rises SealedHead and SealedIDs know all that the table does.
+	ix.generation.Add(1)
+	if t != nil {
 		ix.change(func(v *view) *view { return v.without(s.Segment) })
 	}
-	ix.generation.Add(1)
 	return nil
 }
 

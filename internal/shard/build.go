@@ -82,7 +82,7 @@ func (c *Core) write(b *builder, t *task) {
 func (c *Core) writeStream(b *builder, t *task, i int, last bool) event.StreamOutcome {
 	s := &t.call.Commit.Streams[i]
 	p := &c.proposed
-	revision := c.revision(t, i)
+	revision := t.revisions[i]
 	o := event.StreamOutcome{FirstRevision: revision + 1, FirstOffset: p.lastOffset + 1}
 	for j := range s.Events {
 		revision++

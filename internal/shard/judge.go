@@ -80,6 +80,10 @@ func (c *Core) judge(t *task) verdict {
 	if !c.idsChecked(t) {
 		return lookUp
 	}
+	c.readRevisions(t)
+	if t.generation != c.ix.Generation() {
+		return lookUp // a segment's table left the memory while it was asked
+	}
 	if t.prior != nil && c.inWindow(t.prior.Position.Offset, t.priorTime) {
 		t.prior.Position = c.position(t.prior.Position.Offset)
 		c.repeat(t, *t.prior, t.priorSame)
@@ -179,13 +183,20 @@ func (c *Core) judgeHeads(t *task) verdict {
 		if s.Expect.Kind == event.Any {
 			continue
 		}
-		if actual := c.revision(t, i); !s.Expect.Met(actual) {
+		if actual := t.revisions[i]; !s.Expect.Met(actual) {
 			t.call.Err = conflict(s, actual)
 			c.answer(t, func(err error) { t.call.Err = err }, t.call.Deadline)
 			return answered
 		}
 	}
 	return accepted
+}
+
+func (c *Core) readRevisions(t *task) {
+	t.revisions = t.rev1[:0]
+	for i := range t.call.Commit.Streams {
+		t.revisions = append(t.revisions, c.revision(t, i))
+	}
 }
 
 // revision is the newest revision of the call's i-th stream: proposed, in memory, or sealed.

@@ -14,6 +14,8 @@ type task struct {
 	generation uint64
 	// heads of the call's streams among the sealed segments, in order.
 	heads []index.Head
+	// revisions are the newest ones of the call's streams, in order, as judging found them.
+	revisions []uint64
 	// ids are the hashes of the events' ids, over all streams in order; the command's own comes last.
 	ids     []uint64
 	command bool
@@ -26,6 +28,7 @@ type task struct {
 	priorSame bool
 
 	head1    [1]index.Head
+	rev1     [1]uint64
 	id1      [2]uint64
 	outcome1 [1]event.StreamOutcome
 }
