@@ -193,8 +193,8 @@ func (c *Core) ready() {
 
 // RoleChanged forgets what was judged in another term: it was judged on entries that may never be.
 func (c *Core) RoleChanged(term uint64, role replica.Role, leader uint64) {
+	// A held task stays held until its resolver is done with it.
 	c.serving = false
-	c.held = nil
 	c.proposed.reset(c.lastOffset, c.lastTime)
 	for _, a := range c.answers {
 		a.fail(errs.New(errs.NoLeader, "leadership moved before the answer could be confirmed; nothing was written: try again"))

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/gesta-db/gesta/internal/errs"
@@ -26,11 +27,11 @@ func (c *Core) judgeQueue() {
 		return
 	}
 	var b *builder
-	for len(c.queue) > 0 && c.held == nil && c.writing < depth {
+	for len(c.queue) > 0 && c.held == nil && (c.writing < depth || c.refuse != nil) {
 		t := c.queue[0]
-		if c.refuse != nil {
+		if err := cmp.Or(c.refuse, t.unread); err != nil {
 			c.queue = c.queue[1:]
-			c.fail(t, c.refuse)
+			c.fail(t, err)
 			continue
 		}
 		switch c.judge(t) {

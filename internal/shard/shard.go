@@ -212,7 +212,9 @@ func (s *Shard) wrote(ws []*replica.Write, err error) {
 func (s *Shard) loop() {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	s.advance(s.core.Advance(s.o.Clock.Now()))
+	if !s.step() {
+		return
+	}
 	for {
 		ticked := false
 		select {
@@ -225,18 +227,27 @@ func (s *Shard) loop() {
 		}
 		in := s.take()
 		if in.err != nil {
+			s.turnAway(in, in.err)
 			s.halt(in.err)
 			return
 		}
 		s.feed(in, ticked)
-		step := s.core.Advance(s.o.Clock.Now())
-		if step.Fatal != nil {
-			s.finishAll(step.Done)
-			s.halt(step.Fatal)
+		if !s.step() {
 			return
 		}
-		s.advance(step)
 	}
+}
+
+// step does what is due; false when the shard has stopped over it.
+func (s *Shard) step() bool {
+	step := s.core.Advance(s.o.Clock.Now())
+	if step.Fatal != nil {
+		s.finishAll(step.Done)
+		s.halt(step.Fatal)
+		return false
+	}
+	s.advance(step)
+	return true
 }
 
 // take swaps the inbox for an empty one, keeping its memory for the time after next.
@@ -280,7 +291,7 @@ func (s *Shard) advance(step Step) {
 	}
 	s.finishAll(step.Done)
 	for _, t := range step.Resolve {
-		go s.resolveAgain(t)
+		s.group.Go(func() { s.resolveAgain(t) })
 	}
 	s.publish()
 	if len(step.Writes) > 0 {
@@ -289,10 +300,7 @@ func (s *Shard) advance(step Step) {
 }
 
 func (s *Shard) resolveAgain(t *task) {
-	if err := s.look.resolve(t); err != nil {
-		s.halt(err)
-		return
-	}
+	t.unread = s.look.resolve(t)
 	s.post(func(in *inbox) { in.resolved = append(in.resolved, t) })
 }
 
@@ -326,6 +334,9 @@ func (s *Shard) halt(why error) {
 	}
 	s.turnAway(in, why)
 	for _, t := range s.core.queue {
+		if t == s.core.held {
+			continue // its resolver still reads the call, and hands it in to be turned away
+		}
 		t.call.Err = why
 		s.finish(t)
 	}

@@ -19,6 +19,8 @@ type task struct {
 	// ids are the hashes of the events' ids, over all streams in order; the command's own comes last.
 	ids     []uint64
 	command bool
+	// unread is why a look-up made again for this task failed; it fails alone.
+	unread error
 	// checked are the offsets whose ids were compared in full; found are those that were equal.
 	checked []uint64
 	found   []found
