@@ -339,6 +339,8 @@ func (r *reader) dropPostings() {
 		r.postings.Close()
 		r.postings, r.fetched = nil, nil
 	}
+	// Postings that are opened later begin where the reader is then, not where it started.
+	r.revision = 0
 }
 
 func (r *reader) posting(p index.Posting) error {
