@@ -129,9 +129,6 @@ func (l *loaded) ingest(segment uint64) error {
 }
 
 func (l *loaded) rebuild(s seglog.Segment) error {
-	// The next segment's table ends this one's.
-	l.segment = s.Last + 1
-	l.index.Begin(l.segment)
 	file := IndexFile(l.dir, s.First)
 	if err := l.fs.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
