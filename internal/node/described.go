@@ -1,6 +1,11 @@
 package node
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"maps"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // metricDoc is a metric as docs/reference/metrics.md shows it.
 type metricDoc struct {
@@ -50,9 +55,7 @@ type gaugeGroup struct {
 func (d *described) group(docs []metricDoc, labels prometheus.Labels, read func() []float64) {
 	g := &gaugeGroup{read: read}
 	for _, doc := range docs {
-		for label := range labels {
-			doc.Labels = append(doc.Labels, label)
-		}
+		doc.Labels = slices.Sorted(maps.Keys(labels))
 		doc.Kind = "gauge"
 		g.descs = append(g.descs, prometheus.NewDesc(doc.Name, doc.Help, nil, labels))
 		d.docs = append(d.docs, doc)
