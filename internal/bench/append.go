@@ -148,6 +148,9 @@ func newAppendRun(cfg AppendConfig, c *client.Client) *appendRun {
 func (r *appendRun) drive(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	// The workers' calls have no context to watch: a select for each would be a good part of what a caller costs. When the run is
+	// called off, the client is closed under them.
+	defer context.AfterFunc(ctx, func() { r.client.Close() })()
 	var wg sync.WaitGroup
 	for _, w := range r.workers {
 		wg.Go(func() {

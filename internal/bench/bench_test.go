@@ -3,6 +3,7 @@ package bench
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -129,5 +130,18 @@ func BenchmarkHistogram(b *testing.B) {
 	var h histogram
 	for i := range b.N {
 		h.record(time.Duration(i * 7919 & (1<<24 - 1)))
+	}
+}
+
+func TestARunCanBeCalledOff(t *testing.T) {
+	for _, inFlight := range []int{1, 4} {
+		m, target := newMemory(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		m.called = cancel
+		cfg := quick(target)
+		cfg.Duration, cfg.InFlight = time.Hour, inFlight
+		if _, err := Append(ctx, cfg); !errors.Is(err, context.Canceled) {
+			t.Errorf("%d in flight: %v", inFlight, err)
+		}
 	}
 }

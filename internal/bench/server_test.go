@@ -29,6 +29,7 @@ type memory struct {
 	twice   int // keeps the n-th event twice
 	refuse  int // refuses the n-th event's commit
 	n       int
+	called  func() // called with the 50th event
 }
 
 func newMemory(t *testing.T) (*memory, Target) {
@@ -78,7 +79,9 @@ func (m *memory) append(call *gestav1.AppendCall) *gestav1.AppendReply {
 			return refuse("conflict")
 		}
 		for _, e := range st.GetEvents() {
-			m.n++
+			if m.n++; m.n == 50 && m.called != nil {
+				m.called()
+			}
 			if m.n == m.refuse {
 				return refuse("invalid")
 			}

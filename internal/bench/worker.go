@@ -55,7 +55,7 @@ func (w *worker) work(ctx context.Context) error {
 	}
 	for w.run.ends.Load() == 0 && ctx.Err() == nil {
 		f, a := w.next()
-		res, err := w.run.client.Append(ctx, a)
+		res, err := w.run.client.Append(context.Background(), a)
 		if err := w.answered(ctx, f, res, err); err != nil {
 			return err
 		}
@@ -77,14 +77,13 @@ func (w *worker) pipeline(ctx context.Context) error {
 			return w.landAll(ctx, n)
 		}
 		g, a := w.next()
-		g.pending = w.run.client.Start(ctx, []client.Append{a})
+		g.pending = w.run.client.Start(context.Background(), []client.Append{a})
 		*f = g
 	}
 }
 
 func (w *worker) land(ctx context.Context, f *flight) error {
-	<-f.pending.Done() // it ends with ctx, or in time
-	res, err := f.pending.Wait(ctx)
+	res, err := f.pending.Wait(context.Background())
 	f.pending = nil
 	return w.answered(ctx, *f, res, err)
 }
