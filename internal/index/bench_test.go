@@ -132,7 +132,16 @@ type inDir struct {
 
 func (d inDir) TempDir() string { return d.dir }
 
+// quickChecks is how many histories rapid tries unless told otherwise: a hundred take long.
+const quickChecks = "40"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "rapid.checks" })
+	if !told {
+		_ = flag.Set("rapid.checks", quickChecks)
+	}
 	code := m.Run()
 	for _, f := range shared {
 		_ = f.ix.Close()

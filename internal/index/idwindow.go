@@ -80,8 +80,12 @@ func (p *idPart) slots(word uint32, dst []uint8) []uint8 {
 	return dst
 }
 
-// add puts a segment's ids in; hashes are sorted. What has left the window is dropped on the way. Segments come in order.
+// add puts a segment's ids in; hashes are sorted. What has left the window is dropped on the way. Segments come in order; one that
+// comes again has no ids that it did not have.
 func (w *idWindow) add(s *segment, hashes []uint64) {
+	if w.replace(s) {
+		return
+	}
 	slot := w.join(s)
 	dead := w.retire(s)
 	for i := range w.parts {
@@ -92,6 +96,20 @@ func (w *idWindow) add(s *segment, hashes []uint64) {
 		w.parts[i].merge(hashes[:n], slot, dead)
 		hashes = hashes[n:]
 	}
+}
+
+func (w *idWindow) replace(s *segment) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, slot := range w.order {
+		in := w.spans[slot].segments
+		if i := slices.IndexFunc(in, func(o *segment) bool { return o.Segment == s.Segment }); i >= 0 {
+			w.spans[slot].segments = slices.Clone(in)
+			w.spans[slot].segments[i] = s
+			return true
+		}
+	}
+	return false
 }
 
 // join finds the slot for a segment: the newest span's, as long as it is small.
