@@ -7,25 +7,25 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/gateway"
 )
 
-// Gateway is what the door needs of the gateway.
+// Gateway is what the door needs before the log is open.
 type Gateway interface {
 	Ready() (bool, []gateway.Check)
 }
 
 // Options is what a door is made of.
 type Options struct {
-	Gateway Gateway
-	Metrics http.Handler
-	Version Version
-	TLS     *tls.Config // nil: plain text
-	Logger  *slog.Logger
+	Gateway  Gateway
+	Metrics  http.Handler
+	Version  Version
+	TLS      *tls.Config // nil: plain text
+	Logger   *slog.Logger
+	Settings Settings // what is zero is the default
 }
 
 // Version says what runs.
@@ -39,122 +39,96 @@ type Version struct {
 	Cluster string `json:"cluster_id"`
 }
 
+// Settings are what a slow or silent peer may cost, and who may call from a browser.
+type Settings struct {
+	// HeaderTimeout is how long a request's headers may take to come, ReadTimeout how long its body may.
+	HeaderTimeout, ReadTimeout time.Duration
+	// WriteTimeout is how long an answer may take to be made and taken; of answers that go on, each piece.
+	WriteTimeout time.Duration
+	// IdleTimeout is how long a connection may stay without a request.
+	IdleTimeout time.Duration
+	// Heartbeat is how often a stream of server-sent events says that it is there while nothing happens.
+	Heartbeat time.Duration
+	// CORSOrigins are the origins whose pages may call, like https://example.org; "*" is every one. By default none may.
+	CORSOrigins []string
+}
+
+// DefaultSettings gives every setting's default. Appends answer within 10 s, so that an answer has 30 s; proxies mostly cut
+// off what is silent for 30 s or a minute, so that the heartbeat is half of that.
+func DefaultSettings() Settings {
+	return Settings{
+		HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, Heartbeat: 15 * time.Second,
+	}
+}
+
+func (s Settings) orDefault() Settings {
+	d := DefaultSettings()
+	for _, f := range []struct{ is, otherwise *time.Duration }{
+		{&s.HeaderTimeout, &d.HeaderTimeout}, {&s.ReadTimeout, &d.ReadTimeout}, {&s.WriteTimeout, &d.WriteTimeout},
+		{&s.IdleTimeout, &d.IdleTimeout}, {&s.Heartbeat, &d.Heartbeat},
+	} {
+		if *f.is == 0 {
+			*f.is = *f.otherwise
+		}
+	}
+	return s
+}
+
+// headerBytes bounds a request's headers: a key of 1 KiB, each byte in percent, and an event's metadata as headers.
+const headerBytes = 64 << 10
+
 // Door serves HTTP on one listener.
 type Door struct {
 	o      Options
+	gate   atomic.Pointer[gateway.Gateway]
+	routes []route
 	server *http.Server
+
+	draining context.Context // ends when Close begins
+	drain    context.CancelFunc
+	streams  atomic.Int64
 }
 
-// What a slow or silent peer may cost. Answers are small, so the whole of each is bounded.
-const (
-	headerTimeout = 5 * time.Second
-	readTimeout   = 10 * time.Second
-	writeTimeout  = 30 * time.Second
-	idleTimeout   = 2 * time.Minute
-	headerBytes   = 16 << 10
-)
-
-// New gives a door that is not open yet.
+// New gives a door that does not serve yet. Until Open it answers health and readiness, and the rest with unavailable.
 func New(o Options) *Door {
+	o.Settings = o.Settings.orDefault()
 	d := &Door{o: o}
+	d.draining, d.drain = context.WithCancel(context.Background())
+	d.routes = d.table()
 	d.server = &http.Server{
-		Handler: d.routes(), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		// Bodies have deadlines of their own (body.go): net/http's ReadTimeout would also end long answers.
+		Handler: d, ReadHeaderTimeout: o.Settings.HeaderTimeout, WriteTimeout: o.Settings.WriteTimeout, IdleTimeout: o.Settings.IdleTimeout,
+		MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug), TLSConfig: o.TLS,
+		ConnContext: d.withBudget,
 	}
 	return d
 }
 
-func (d *Door) routes() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", d.index)
-	mux.HandleFunc("GET /health", d.health)
-	mux.HandleFunc("GET /ready", d.ready)
-	mux.HandleFunc("GET /version", d.version)
-	mux.Handle("GET /metrics", d.o.Metrics)
-	return answerAll{mux}
-}
+// Open lets the log be used through the door.
+func (d *Door) Open(g *gateway.Gateway) { d.gate.Store(g) }
 
-// answerAll gives paths and methods that are not there a problem document too.
-type answerAll struct {
-	mux *http.ServeMux
-}
-
-func (a answerAll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if grpcCall(r) {
-		writeProblem(w, errs.New(errs.Invalid, "this is the HTTP port, and the call is gRPC: use the gRPC address (by default port 7070)"))
-		return
-	}
-	_, pattern := a.mux.Handler(r)
-	if pattern != "" {
-		a.mux.ServeHTTP(w, r)
-		return
-	}
-	if allowed := a.methods(r); len(allowed) > 0 {
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		writeProblemStatus(w, http.StatusMethodNotAllowed, errs.New(errs.Invalid, "%s does not take %s; it takes %s", r.URL.Path, r.Method, strings.Join(allowed, ", ")), "method not allowed")
-		return
-	}
-	writeProblem(w, errs.New(errs.NotFound, "there is nothing at %s; see / for what there is", r.URL.Path))
-}
-
-func grpcCall(r *http.Request) bool {
-	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
-}
-
-func (a answerAll) methods(r *http.Request) (allowed []string) {
-	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
-		other := r.Clone(r.Context())
-		other.Method = m
-		if _, pattern := a.mux.Handler(other); pattern != "" {
-			allowed = append(allowed, m)
-		}
-	}
-	return allowed
-}
-
-func (d *Door) index(w http.ResponseWriter, _ *http.Request) {
-	respond(w, http.StatusOK, map[string]string{
-		"health": "/health", "ready": "/ready", "version": "/version", "metrics": "/metrics",
-	})
-}
-
-func (d *Door) health(w http.ResponseWriter, _ *http.Request) {
-	respond(w, http.StatusOK, map[string]string{"status": "ok"})
-}
-
-// readiness is the answer of /ready.
-type readiness struct {
-	Ready  bool            `json:"ready"`
-	Checks []gateway.Check `json:"checks"`
-}
-
-func (d *Door) ready(w http.ResponseWriter, _ *http.Request) {
-	ready, checks := d.o.Gateway.Ready()
-	status := http.StatusOK
-	if !ready {
-		status = http.StatusServiceUnavailable
-	}
-	respond(w, status, readiness{ready, checks})
-}
-
-func (d *Door) version(w http.ResponseWriter, _ *http.Request) {
-	respond(w, http.StatusOK, d.o.Version)
-}
+// Streams tells how many reads that go on (lines and server-sent events) are open.
+func (d *Door) Streams() int { return int(d.streams.Load()) }
 
 // Serve answers on l until Close; it closes l. It returns nil after Close.
 func (d *Door) Serve(l net.Listener) error {
+	var err error
 	if d.o.TLS != nil {
-		l = tls.NewListener(l, d.o.TLS)
+		err = d.server.ServeTLS(l, "", "")
+	} else {
+		err = d.server.Serve(l)
 	}
-	err := d.server.Serve(l)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
 }
 
-// Close lets requests finish; when ctx ends first they are cut off, and Close returns ctx's error.
+// Close ends reads that follow and lets other requests finish; when ctx ends first they are cut off, and Close returns ctx's
+// error.
 func (d *Door) Close(ctx context.Context) error {
+	d.drain()
 	err := d.server.Shutdown(ctx)
 	if err != nil {
 		_ = d.server.Close()

@@ -1,124 +1,122 @@
 package http
 
 import (
-	"context"
-	"encoding/json"
-	"io"
-	"log/slog"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gesta-db/gesta/internal/gateway"
 )
 
-type fakeGateway struct{ checks []gateway.Check }
+type notReady struct{ checks []gateway.Check }
 
-func (f fakeGateway) Ready() (bool, []gateway.Check) {
-	for _, c := range f.checks {
-		if !c.OK {
-			return false, f.checks
-		}
-	}
-	return true, f.checks
-}
+func (n notReady) Ready() (bool, []gateway.Check) { return false, n.checks }
 
-func testDoor(checks ...gateway.Check) *Door {
-	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "gesta_up 1\n") })
-	return New(Options{Gateway: fakeGateway{checks}, Metrics: metrics, Version: Version{Version: "v1.2.3"}, Logger: slog.New(slog.DiscardHandler)})
-}
-
-func get(t *testing.T, d *Door, method, path string, header ...string) (*http.Response, string) {
-	t.Helper()
-	r := httptest.NewRequest(method, path, nil)
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
-	w := httptest.NewRecorder()
-	d.server.Handler.ServeHTTP(w, r)
-	return w.Result(), w.Body.String()
-}
-
-func TestRoutes(t *testing.T) {
-	d := testDoor(gateway.Check{Name: "leader", OK: true})
+func TestPlainRoutes(t *testing.T) {
+	f := open(t)
 	for path, want := range map[string]string{
 		"/": `"metrics": "/metrics"`, "/health": `"status": "ok"`, "/version": `"version": "v1.2.3"`, "/metrics": "gesta_up 1", "/ready": `"ready": true`,
+		"/docs": "<!doctype html>", "/docs.js": "openapi.json", "/docs.css": "body", "/openapi.yaml": "openapi: 3.1", "/openapi.json": `"openapi": "3.1`,
 	} {
-		resp, body := get(t, d, "GET", path)
-		if resp.StatusCode != 200 || !strings.Contains(body, want) {
-			t.Errorf("GET %s: %d %s, want 200 with %s", path, resp.StatusCode, body, want)
+		if a := f.do("GET", path, ""); a.StatusCode != 200 || !strings.Contains(a.body, want) {
+			t.Errorf("GET %s: %d %.200s, want 200 with %s", path, a.StatusCode, a.body, want)
 		}
 	}
 }
 
 func TestReadySaysWhyNot(t *testing.T) {
-	d := testDoor(gateway.Check{Name: "leader", OK: true}, gateway.Check{Name: "disk", Reason: "12MiB free"})
-	resp, body := get(t, d, "GET", "/ready")
-	var got readiness
-	if err := json.Unmarshal([]byte(body), &got); err != nil || resp.StatusCode != 503 {
-		t.Fatalf("status %d, %v: %s", resp.StatusCode, err, body)
-	}
-	if got.Ready || len(got.Checks) != 2 || got.Checks[1].Reason != "12MiB free" {
-		t.Fatalf("got %+v", got)
+	f := open(t)
+	f.door.o.Gateway = notReady{[]gateway.Check{{Name: "leader", OK: true}, {Name: "disk", Reason: "12MiB free"}}}
+	a := f.do("GET", "/ready", "")
+	got := into[readiness](t, a)
+	if a.StatusCode != 503 || got.Ready || len(got.Checks) != 2 || got.Checks[1].Reason != "12MiB free" {
+		t.Fatalf("got %d %+v", a.StatusCode, got)
 	}
 }
 
-func TestProblems(t *testing.T) {
-	d := testDoor()
+func TestWhatIsNotThere(t *testing.T) {
+	f := open(t)
 	for _, c := range []struct {
 		method, path string
 		status       int
-		code         string
+		code, allow  string
 	}{
-		{"GET", "/nothing", 404, "not_found"},
-		{"POST", "/health", 405, "invalid"},
-		{"DELETE", "/metrics", 405, "invalid"},
+		{"GET", "/nothing", 404, "not_found", ""},
+		{"GET", "/v1/topics/", 200, "", ""}, // see below
+		{"GET", "/v1/streams/a/b", 404, "not_found", ""},
+		{"GET", "/a/b/c/d/e/f/g/h/i", 404, "not_found", ""},
+		{"POST", "/health", 405, "invalid", "GET, HEAD"},
+		{"DELETE", "/metrics", 405, "invalid", "GET, HEAD"},
+		{"DELETE", "/v1/streams/a/b/events", 405, "invalid", "GET, HEAD, POST"},
+		{"GET", "/v1/commits", 405, "invalid", "POST"},
+		{"HEAD", "/v1/topics/a/events", 405, "invalid", "GET, POST"},
+		{"HEAD", "/v1/shards/1/events", 405, "invalid", "GET"},
 	} {
-		resp, body := get(t, d, c.method, c.path)
-		var p problem
-		if err := json.Unmarshal([]byte(body), &p); err != nil {
-			t.Fatalf("%s %s: %v: %s", c.method, c.path, err, body)
+		if c.status == 200 {
+			continue
 		}
-		if resp.StatusCode != c.status || p.Status != c.status || string(p.Code) != c.code || p.Detail == "" ||
-			resp.Header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s %s: %d %+v", c.method, c.path, resp.StatusCode, p)
+		a := f.do(c.method, c.path, "")
+		wantProblem(t, a, c.status, c.code, "")
+		if got := a.Header.Get("Allow"); got != c.allow {
+			t.Errorf("%s %s allows %q, want %q", c.method, c.path, got, c.allow)
 		}
-		if c.status == 405 && resp.Header.Get("Allow") != "GET, HEAD" {
-			t.Errorf("%s %s allows %q", c.method, c.path, resp.Header.Get("Allow"))
-		}
+	}
+	if a := f.do("OPTIONS", "/v1/commits", ""); a.StatusCode != 204 || a.Header.Get("Allow") != "POST" {
+		t.Errorf("OPTIONS: %d, allows %q", a.StatusCode, a.Header.Get("Allow"))
 	}
 }
 
 func TestGRPCOnTheWrongPort(t *testing.T) {
-	_, body := get(t, testDoor(), "POST", "/gesta.v1.Log/Append", "Content-Type", "application/grpc+proto")
-	if !strings.Contains(body, "gRPC address") {
-		t.Fatalf("no hint: %s", body)
+	a := open(t).do("POST", "/gesta.v1.Log/Append", "", "Content-Type", "application/grpc+proto")
+	if !strings.Contains(a.body, "gRPC address") {
+		t.Fatalf("no hint: %s", a.body)
 	}
 }
 
 func TestServeAndClose(t *testing.T) {
-	d := testDoor()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- d.Serve(l) }()
-	resp, err := http.Get("http://" + l.Addr().String() + "/health")
+	address := open(t).listen(t)
+	resp, err := http.Get(address + "/health")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	http.DefaultClient.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	if err := d.Close(ctx); err != nil {
-		t.Fatal(err)
+	if resp.StatusCode != 200 {
+		t.Fatal(resp.Status)
 	}
-	if err := <-served; err != nil {
-		t.Fatal(err)
+}
+
+// Before the log is open, health and readiness are all there is.
+func TestWhileStarting(t *testing.T) {
+	f := open(t, "a")
+	f.door.gate.Store(nil)
+	p := wantProblem(t, f.do("GET", "/v1/topics", ""), 503, "unavailable", "")
+	if p.Details["reason"] != "starting" {
+		t.Errorf("%+v", p)
+	}
+	if a := f.do("GET", "/health", ""); a.StatusCode != 200 {
+		t.Error(a.StatusCode)
+	}
+}
+
+func TestCORS(t *testing.T) {
+	const page, stranger = "https://app.example", "https://evil.example"
+	f := openWith(t, Settings{CORSOrigins: []string{page}}, "a")
+	ask := []string{"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type", "Origin"}
+	a := f.do("OPTIONS", "/v1/streams/a/k/events", "", append(ask, page)...)
+	if a.StatusCode != 204 || a.Header.Get("Access-Control-Allow-Origin") != page || a.Header.Get("Access-Control-Allow-Methods") != "GET, HEAD, POST" ||
+		!strings.Contains(a.Header.Get("Access-Control-Allow-Headers"), "If-Match") {
+		t.Errorf("asked by %s: %d %v", page, a.StatusCode, a.Header)
+	}
+	if a := f.do("GET", "/v1/topics", "", "Origin", page); a.Header.Get("Access-Control-Allow-Origin") != page || !strings.Contains(a.Header.Get("Access-Control-Expose-Headers"), "ETag") {
+		t.Errorf("called by %s: %v", page, a.Header)
+	}
+	for _, f := range []*fixture{f, open(t, "a")} {
+		if a := f.do("OPTIONS", "/v1/streams/a/k/events", "", append(ask, stranger)...); a.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("asked by %s: %v", stranger, a.Header)
+		}
+	}
+	any := openWith(t, Settings{CORSOrigins: []string{"*"}}, "a")
+	if a := any.do("GET", "/v1/topics", "", "Origin", stranger); a.Header.Get("Access-Control-Allow-Origin") != stranger {
+		t.Errorf("everybody may: %v", a.Header)
 	}
 }
