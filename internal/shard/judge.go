@@ -125,25 +125,29 @@ func (c *Core) inWindow(offset uint64, at int64) bool {
 	return c.proposed.lastOffset-offset < s.IDWindowEvents && max(c.now.UnixNano(), c.proposed.lastTime)-at < int64(s.IDWindow)
 }
 
-// known compares what was found with what is asked. any tells that at least one id is taken; same that all of it was written
-// before, with equal content, as one run of each stream.
+// known compares what was found with what is asked. same tells that all of it was written before, with equal content, as one run
+// of each stream; any that it was, or that at least one id is taken. What has left the window takes no id any more, but completes
+// the retry of a commit that the window's edge runs through.
 func (c *Core) known(t *task) (o event.Outcome, same, any bool) {
 	if len(t.found) == 0 {
 		return
 	}
-	n, hits := 0, 0
+	n, hits, expected := 0, 0, false
 	same = true
 	for i := range t.call.Commit.Streams {
 		s := &t.call.Commit.Streams[i]
 		var so event.StreamOutcome
 		for j := range s.Events {
-			f := c.foundFor(t, n)
+			f, taken := c.foundFor(t, n)
 			n++
 			if f == nil {
 				same = false
 				continue
 			}
-			hits++
+			if taken {
+				hits++
+			}
+			expected = expected || f.expected
 			same = same && f.same && (j == 0 || f.revision == so.LastRevision+1)
 			if j == 0 {
 				so.FirstRevision, so.FirstOffset = f.revision, f.offset
@@ -153,17 +157,24 @@ func (c *Core) known(t *task) (o event.Outcome, same, any bool) {
 		o.Streams = append(o.Streams, so)
 		o.Position = c.position(max(o.Position.Offset, so.LastOffset))
 	}
-	return o, same, hits > 0
+	return o, same, hits > 0 || same && expected
 }
 
-func (c *Core) foundFor(t *task, n int) *found {
+// foundFor is what was found for the n-th event: the one that takes its id, else the one at the expected revision, else any.
+func (c *Core) foundFor(t *task, n int) (best *found, taken bool) {
 	for i := range t.found {
 		f := &t.found[i]
-		if f.event == n && (f.expected || c.inWindow(f.offset, f.time)) {
-			return f
+		if f.event != n {
+			continue
+		}
+		if c.inWindow(f.offset, f.time) {
+			return f, true
+		}
+		if best == nil || f.expected || f.offset > best.offset && !best.expected {
+			best = f
 		}
 	}
-	return nil
+	return best, false
 }
 
 // repeat answers with the first outcome, or refuses an id that now names something else.

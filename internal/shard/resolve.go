@@ -41,7 +41,7 @@ func (r *resolver) resolve(t *task) error {
 			}
 			n++
 		}
-		if s.Expect.Kind == event.Exact {
+		if k := s.Expect.Kind; k == event.Exact || k == event.None {
 			if err := r.findExpected(t, s, n-len(s.Events), h.Revision); err != nil {
 				return err
 			}
@@ -81,16 +81,20 @@ func (r *resolver) findID(t *task, s *event.Append, n, j int) error {
 	return nil
 }
 
-// findExpected compares an append that expects an exact revision with what stands after it: a retry is recognised for ever,
+// findExpected compares an append that expects an exact revision, or none, with what stands after it: a retry is recognised for ever,
 // whatever the id window has forgotten.
 func (r *resolver) findExpected(t *task, s *event.Append, first int, sealed uint64) error {
 	if h, ok := r.ix.ActiveHead(s.Topic, s.Key); ok {
 		sealed = h.Revision
 	}
-	if sealed < s.Expect.Revision+uint64(len(s.Events)) || len(t.found) > 0 {
+	after := s.Expect.Revision
+	if s.Expect.Kind == event.None {
+		after = 0
+	}
+	if n := uint64(len(s.Events)); sealed < n || sealed-n < after {
 		return nil
 	}
-	it := r.ix.Stream(s.Topic, s.Key, s.Expect.Revision+1, false)
+	it := r.ix.Stream(s.Topic, s.Key, after+1, false)
 	defer it.Close()
 	var at [16]index.Posting
 	var all []found
@@ -108,10 +112,10 @@ func (r *resolver) findExpected(t *task, s *event.Append, first int, sealed uint
 				return err
 			}
 			e := &s.Events[len(all)]
-			if !bytes.Equal(v.ID, e.ID) {
+			if !bytes.Equal(v.Event, e.Bytes) {
 				return nil
 			}
-			all = append(all, found{event: first + len(all), offset: p.Offset, revision: v.Revision, time: v.Recorded, same: bytes.Equal(v.Event, e.Bytes), expected: true})
+			all = append(all, found{event: first + len(all), offset: p.Offset, revision: v.Revision, time: v.Recorded, same: true, expected: true})
 		}
 	}
 	t.found = append(t.found, all...)
@@ -131,7 +135,7 @@ func (r *resolver) findCommand(t *task) error {
 		if err != nil {
 			return err
 		}
-		if s := &commit.Streams[0]; cmd != nil && bytes.Equal(cmd.Topic, s.Topic) && bytes.Equal(cmd.Key, s.Key) && bytes.Equal(cmd.ID, commit.CommandID) {
+		if s := &commit.Streams[0]; cmd != nil && bytes.Equal(cmd.Topic, s.Topic) && bytes.Equal(cmd.Key, s.Key) && bytes.Equal(cmd.ID, commit.CommandID) && (t.prior == nil || t.prior.Position.Offset < o.Position.Offset) {
 			t.prior, t.priorTime, t.priorSame = &o, at, cmd.Digest == commit.Digest()
 		}
 	}
