@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/binary"
 	"log/slog"
 	"strconv"
@@ -146,4 +147,31 @@ func (t topicsDoor) Topics(prefix, after string, limit int) ([]gateway.Topic, bo
 
 func topicOf(t meta.Topic) gateway.Topic {
 	return gateway.Topic{Name: t.Name, Shard: t.Shard, Created: t.Created}
+}
+
+// cursorsDoor gives the gateway the named cursors in its words.
+type cursorsDoor struct {
+	*meta.Meta
+}
+
+// Cursor looks a name up.
+func (c cursorsDoor) Cursor(name string) (gateway.Cursor, bool) {
+	found, ok := c.Meta.Cursor(name)
+	return gateway.Cursor(found), ok
+}
+
+// Cursors lists them in the order of their names.
+func (c cursorsDoor) Cursors(prefix, after string, limit int) ([]gateway.Cursor, bool) {
+	found, more := c.Meta.Cursors(prefix, after, limit)
+	list := make([]gateway.Cursor, len(found))
+	for i, f := range found {
+		list[i] = gateway.Cursor(f)
+	}
+	return list, more
+}
+
+// SetCursor makes or moves one.
+func (c cursorsDoor) SetCursor(ctx context.Context, name, position string, expect *string) (gateway.Cursor, error) {
+	set, err := c.Meta.SetCursor(ctx, name, position, expect)
+	return gateway.Cursor(set), err
 }

@@ -112,7 +112,7 @@ func (n *Node) openGate(o options) {
 	i := n.folder.identity
 	n.gate = gateway.New(gateway.Options{
 		Shard:  shardDoor{Shard: n.engine.shard, self: i.Incarnation, nodeID: i.NodeID},
-		Topics: topicsDoor{n.engine.meta}, Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(),
+		Topics: topicsDoor{n.engine.meta}, Cursors: cursorsDoor{n.engine.meta}, Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(),
 		Identity: gateway.Identity{NodeID: i.NodeID, ClusterID: i.ClusterID, Version: o.version, Started: time.Now()},
 	})
 	n.disk = &diskWatch{fs: o.fs, dir: n.config.Data, floor: uint64(n.config.DiskFloor), gate: n.gate, log: n.log}

@@ -33,6 +33,9 @@ func testConfig(t *testing.T, dir string) Config {
 	t.Helper()
 	c := DefaultConfig()
 	c.Data, c.GRPC, c.HTTP, c.DrainTimeout = dir, "127.0.0.1:0", "127.0.0.1:0", patience
+	// Small segments are zero-filled quickly.
+	c.Limits.SegmentBytes, c.Limits.CommitEvents = 4<<20, 64
+	c.Limits.CommitBytes, c.Limits.EventBytes, c.Limits.StateBytes, c.Limits.EntryBytes = 128<<10, 64<<10, 64<<10, 128<<10
 	return c
 }
 
