@@ -187,6 +187,9 @@ func TestAppendIsVerified(t *testing.T) {
 		cfg := quick(target)
 		change(&cfg)
 		res, err := Append(t.Context(), cfg)
+		for ; err == nil && res.Events == 0 && cfg.Duration < 10*time.Second; cfg.Duration *= 4 { // on a busy machine
+			res, err = Append(t.Context(), cfg)
+		}
 		if err != nil || !res.Verified || res.Events == 0 || res.Acknowledged < res.Events || res.Failed != 0 || res.Found != res.Acknowledged {
 			t.Errorf("%s: %+v %v", name, res, err)
 		}
@@ -198,8 +201,8 @@ func TestAppendIsVerified(t *testing.T) {
 
 func TestALieIsFound(t *testing.T) {
 	for name, lie := range map[string]func(*memory){
-		"a lost event":        func(m *memory) { m.lose = 17 },
-		"an event kept twice": func(m *memory) { m.twice = 17 },
+		"a lost event":        func(m *memory) { m.lose = 3 },
+		"an event kept twice": func(m *memory) { m.twice = 3 },
 	} {
 		m, target := newMemory(t)
 		lie(m)
@@ -213,7 +216,7 @@ func TestALieIsFound(t *testing.T) {
 func TestFailuresAreCounted(t *testing.T) {
 	for _, expect := range []bool{false, true} {
 		m, target := newMemory(t)
-		m.refuse = 30
+		m.refuse = 5
 		cfg := quick(target)
 		cfg.Expect = expect
 		res, err := Append(t.Context(), cfg)
@@ -245,7 +248,7 @@ func TestLoad(t *testing.T) {
 	m, target := newMemory(t)
 	var phases sync.Map
 	target.Progress = func(p Phase, _, _ uint64) { phases.Store(p, true) }
-	cfg := LoadConfig{Target: target, Streams: 600, Events: 3, Size: 10, Duration: 30 * time.Millisecond, Concurrency: 2}
+	cfg := LoadConfig{Target: target, Streams: 600, Events: 3, Size: 10, Duration: 100 * time.Millisecond, Concurrency: 2}
 	res, err := Load(t.Context(), cfg)
 	if err != nil || !res.Verified || res.Filled != 1800 || res.Loads == 0 || res.P50 <= 0 {
 		t.Errorf("%+v %v", res, err)
