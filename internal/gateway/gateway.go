@@ -16,6 +16,7 @@ type Options struct {
 	// Shard serves every topic.
 	Shard      Shard
 	Topics     Topics
+	Cursors    Cursors
 	Authorizer Authorizer // nil: AllowAll
 	Limits     *limits.Limits
 	Clock      clock.Clock // nil: the system's
@@ -35,6 +36,7 @@ type Identity struct {
 type Gateway struct {
 	shard    Shard
 	topics   Topics
+	cursors  Cursors
 	auth     Authorizer
 	limits   *limits.Limits
 	clock    clock.Clock
@@ -57,7 +59,7 @@ type Gateway struct {
 
 // New gives a gateway over what o holds.
 func New(o Options) *Gateway {
-	g := &Gateway{shard: o.Shard, topics: o.Topics, auth: o.Authorizer, limits: o.Limits, clock: o.Clock, identity: o.Identity,
+	g := &Gateway{shard: o.Shard, topics: o.Topics, cursors: o.Cursors, auth: o.Authorizer, limits: o.Limits, clock: o.Clock, identity: o.Identity,
 		under: newFlight(nil)}
 	if g.auth == nil {
 		g.auth = AllowAll{}

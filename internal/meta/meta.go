@@ -126,26 +126,28 @@ func (m *Meta) load() error {
 		if err != nil {
 			return err
 		}
-		if err := m.fold(es[0]); err != nil {
+		if _, err := m.fold(es[0]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *Meta) fold(e replica.Entry) error {
+// fold applies an entry's command, unless the state holds it already. The refusal is for who proposed it.
+func (m *Meta) fold(e replica.Entry) (refusal, err error) {
 	if e.Type != seglog.TypeRecords || len(e.Data) == 0 || e.Index <= m.state.Load().Index {
-		return nil
+		return nil, nil
 	}
 	w := seglog.WalkRecords(e.Data)
 	for w.Next() {
-		next, err := m.state.Load().apply(e.Index, w.Payload())
+		next, no, err := m.state.Load().apply(e.Index, w.Payload())
 		if err != nil {
-			return err
+			return nil, err
 		}
+		refusal = no
 		m.state.Store(next)
 	}
-	return w.Err()
+	return refusal, w.Err()
 }
 
 // Topic gives a topic by its name.
@@ -180,6 +182,29 @@ func (m *Meta) DeleteTopic(ctx context.Context, name string) error {
 		return errs.New(errs.NotFound, "there is no topic %s", name)
 	}
 	return m.propose(ctx, command{DeleteTopic: &name})
+}
+
+// Cursor gives a cursor by its name.
+func (m *Meta) Cursor(name string) (Cursor, bool) {
+	c, ok := m.state.Load().Cursors[name]
+	return c, ok
+}
+
+// Cursors lists cursors in the order of their names: those with the prefix, after a name.
+func (m *Meta) Cursors(prefix, after string, limit int) ([]Cursor, bool) {
+	return page(m.state.Load().Cursors, prefix, after, limit)
+}
+
+// SetCursor moves or makes a cursor, durably. Expect is nil, or the position that it must have, empty when it must not be there
+// yet; otherwise: conflict. The name and the position were checked by the caller.
+func (m *Meta) SetCursor(ctx context.Context, name, position string, expect *string) (Cursor, error) {
+	c := Cursor{Name: name, Position: position, Updated: m.o.Clock.Now().UTC()}
+	return c, m.propose(ctx, command{SetCursor: &setCursor{Cursor: c, Expect: expect}})
+}
+
+// DeleteCursor forgets a cursor, durably. Unknown: not_found.
+func (m *Meta) DeleteCursor(ctx context.Context, name string) error {
+	return m.propose(ctx, command{DeleteCursor: &name})
 }
 
 func (m *Meta) propose(ctx context.Context, c command) error {
@@ -314,14 +339,15 @@ func (m *Meta) send(ms []*pb.Message) {
 
 // Apply folds a committed entry and answers who waits for it.
 func (m *Meta) Apply(e replica.Entry) {
-	if err := m.fold(e); err != nil {
+	refusal, err := m.fold(e)
+	if err != nil {
 		m.fatal = err
 		return
 	}
 	if c, ok := m.flights[e.Index]; ok {
 		delete(m.flights, e.Index)
 		if c.term == e.Term {
-			c.done <- nil
+			c.done <- refusal
 		} else {
 			c.done <- errs.New(errs.NoLeader, "leadership moved before the change was replicated; nothing was changed: try again")
 		}

@@ -17,50 +17,101 @@ type Topic struct {
 	Shard   uint32    `json:"shard"`
 }
 
+// Cursor is a position under a name: where a reader left off.
+type Cursor struct {
+	Name     string    `json:"name"`
+	Position string    `json:"position"`
+	Updated  time.Time `json:"updated"`
+}
+
+// setCursor moves a cursor. Expect is nil, or the position that it must have: empty when it must not be there yet.
+type setCursor struct {
+	Cursor
+	Expect *string `json:"expect,omitempty"`
+}
+
 // command is one change of the state: an entry of the meta group's log. Exactly one part is set.
 type command struct {
-	CreateTopic *Topic  `json:"create_topic,omitempty"`
-	DeleteTopic *string `json:"delete_topic,omitempty"`
+	CreateTopic  *Topic     `json:"create_topic,omitempty"`
+	DeleteTopic  *string    `json:"delete_topic,omitempty"`
+	SetCursor    *setCursor `json:"set_cursor,omitempty"`
+	DeleteCursor *string    `json:"delete_cursor,omitempty"`
 }
 
 // state is the fold of the commands. It is not changed in place: apply gives a new one, so readers need no lock.
 type state struct {
-	Index  uint64           `json:"index"`
-	Topics map[string]Topic `json:"topics"`
+	Index   uint64            `json:"index"`
+	Topics  map[string]Topic  `json:"topics"`
+	Cursors map[string]Cursor `json:"cursors,omitempty"`
 }
 
-func newState() *state { return &state{Topics: map[string]Topic{}} }
+func newState() *state { return &state{Topics: map[string]Topic{}, Cursors: map[string]Cursor{}} }
 
-// apply folds one command. What it does must depend on the state and the command alone: every replica does the same.
-func (s *state) apply(index uint64, payload []byte) (*state, error) {
+// apply folds one command. What it does must depend on the state and the command alone: every replica does the same. A command that
+// the state refuses changes nothing; refusal says why to who asked.
+func (s *state) apply(index uint64, payload []byte) (next *state, refusal, err error) {
 	var c command
 	if err := json.Unmarshal(payload, &c); err != nil {
-		return nil, errs.New(errs.Corrupt, "meta entry %d does not parse: %w", index, err)
+		return nil, nil, errs.New(errs.Corrupt, "meta entry %d does not parse: %w", index, err)
 	}
-	next := &state{Index: index, Topics: maps.Clone(s.Topics)}
+	next = &state{Index: index, Topics: s.Topics, Cursors: s.Cursors}
 	switch {
 	case c.CreateTopic != nil:
-		if _, ok := next.Topics[c.CreateTopic.Name]; !ok {
+		if _, ok := s.Topics[c.CreateTopic.Name]; !ok {
+			next.Topics = maps.Clone(s.Topics)
 			next.Topics[c.CreateTopic.Name] = *c.CreateTopic
 		}
 	case c.DeleteTopic != nil:
+		next.Topics = maps.Clone(s.Topics)
 		delete(next.Topics, *c.DeleteTopic)
+	case c.SetCursor != nil:
+		refusal = next.setCursor(c.SetCursor)
+	case c.DeleteCursor != nil:
+		if _, ok := s.Cursors[*c.DeleteCursor]; !ok {
+			refusal = errs.New(errs.NotFound, "there is no cursor %s", *c.DeleteCursor).With("cursor", *c.DeleteCursor)
+		}
+		next.Cursors = maps.Clone(s.Cursors)
+		delete(next.Cursors, *c.DeleteCursor)
 	default:
-		return nil, errs.New(errs.Unsupported, "meta entry %d is of a kind that this version does not know: run the version that wrote it, or a newer one", index)
+		return nil, nil, errs.New(errs.Unsupported, "meta entry %d is of a kind that this version does not know: run the version that wrote it, or a newer one", index)
 	}
-	return next, nil
+	return next, refusal, nil
+}
+
+// maxCursors bounds the named cursors: all of them are in every snapshot and in memory.
+const maxCursors = 10_000
+
+func (s *state) setCursor(c *setCursor) error {
+	was, ok := s.Cursors[c.Name]
+	if c.Expect != nil && was.Position != *c.Expect {
+		return errs.New(errs.Conflict, "cursor %s is at %q, expected %q: another reader moved it; read it again and decide anew", c.Name, was.Position, *c.Expect).
+			With("cursor", c.Name).With("actual_position", was.Position)
+	}
+	if !ok && len(s.Cursors) >= maxCursors {
+		return errs.New(errs.TooLarge, "there are %d cursors, the limit; delete those that nobody uses", maxCursors).With("limit", "cursors")
+	}
+	if s.Cursors = maps.Clone(s.Cursors); s.Cursors == nil {
+		s.Cursors = map[string]Cursor{}
+	}
+	s.Cursors[c.Name] = c.Cursor
+	return nil
 }
 
 // list gives the topics whose names begin with prefix and come after a name, in order.
 func (s *state) list(prefix, after string, limit int) (ts []Topic, more bool) {
-	for _, name := range slices.Sorted(maps.Keys(s.Topics)) {
+	return page(s.Topics, prefix, after, limit)
+}
+
+// page gives what a map holds under names that begin with prefix and come after a name, in order.
+func page[T any](m map[string]T, prefix, after string, limit int) (found []T, more bool) {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
 		if !strings.HasPrefix(name, prefix) || name <= after {
 			continue
 		}
-		if len(ts) == limit {
-			return ts, true
+		if len(found) == limit {
+			return found, true
 		}
-		ts = append(ts, s.Topics[name])
+		found = append(found, m[name])
 	}
-	return ts, false
+	return found, false
 }

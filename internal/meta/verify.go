@@ -17,7 +17,8 @@ func Verify(fsys vfs.FS, dir string) (topics int, err error) {
 	m := &Meta{}
 	m.state.Store(s)
 	report, err := seglog.Verify(seglog.Options{FS: fsys, Dir: dir, Shard: group, SegmentBytes: segmentBytes}, func(e seglog.Entry, _ string, _ int64) error {
-		return m.fold(e)
+		_, err := m.fold(e)
+		return err
 	})
 	if err != nil {
 		return 0, err

@@ -67,6 +67,7 @@ func New(o Options) *Door {
 	d.server = grpc.NewServer(d.options(o.TLS)...)
 	d.server.RegisterService(&logService, d)
 	gestav1.RegisterTopicsServer(d.server, topicsServer{door: d})
+	gestav1.RegisterCursorsServer(d.server, cursorsServer{door: d})
 	gestav1.RegisterNodeServer(d.server, nodeServer{door: d})
 	healthv1.RegisterHealthServer(d.server, d.health)
 	reflection.Register(d.server)

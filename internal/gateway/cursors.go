@@ -1,0 +1,106 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/gesta-db/gesta/api/position"
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/event"
+)
+
+// Cursors is what the gateway needs of who keeps positions under names.
+type Cursors interface {
+	Cursor(name string) (Cursor, bool)
+	// Cursors lists cursors in the order of their names: those with the prefix, after a name.
+	Cursors(prefix, after string, limit int) (cursors []Cursor, more bool)
+	// SetCursor makes or moves a cursor, durably. Expect is nil, or the position that it must have, empty when it must not be there
+	// yet; otherwise: conflict.
+	SetCursor(ctx context.Context, name, position string, expect *string) (Cursor, error)
+	// DeleteCursor forgets a cursor, durably. Unknown: not_found.
+	DeleteCursor(ctx context.Context, name string) error
+}
+
+// Cursor is a position under a name.
+type Cursor struct {
+	Name     string
+	Position string
+	Updated  time.Time
+}
+
+// GetCursor gives a cursor by its name.
+func (g *Gateway) GetCursor(who Caller, name string) (Cursor, error) {
+	if err := g.cursor(who, ActInspect, name); err != nil {
+		return Cursor{}, err
+	}
+	c, ok := g.cursors.Cursor(name)
+	if !ok {
+		return Cursor{}, errs.New(errs.NotFound, "there is no cursor %s; it is made when it is first set", name).With("cursor", name)
+	}
+	return c, nil
+}
+
+// ListCursors lists cursors in the order of their names.
+func (g *Gateway) ListCursors(who Caller, prefix, after string, limit uint32) ([]Cursor, bool, error) {
+	if err := g.auth.Authorize(who, ActInspect, nil); err != nil {
+		return nil, false, err
+	}
+	n, err := page(limit)
+	if err != nil {
+		return nil, false, err
+	}
+	found, more := g.cursors.Cursors(prefix, after, n)
+	return found, more, nil
+}
+
+// SetCursor makes or moves a cursor to a position of this cluster.
+func (g *Gateway) SetCursor(ctx context.Context, who Caller, name, at string, expect *string) (Cursor, error) {
+	if err := g.cursor(who, ActRead, name); err != nil {
+		return Cursor{}, err
+	}
+	if err := g.admitAppend(); err != nil {
+		return Cursor{}, err
+	}
+	if err := g.ownPosition(at); err != nil {
+		return Cursor{}, err
+	}
+	return g.cursors.SetCursor(ctx, name, at, expect)
+}
+
+// DeleteCursor forgets a cursor.
+func (g *Gateway) DeleteCursor(ctx context.Context, who Caller, name string) error {
+	if err := g.cursor(who, ActRead, name); err != nil {
+		return err
+	}
+	if err := g.admitAppend(); err != nil {
+		return err
+	}
+	return g.cursors.DeleteCursor(ctx, name)
+}
+
+// cursor checks what all calls about one cursor have in common. Names are of the same kind as those of topics.
+func (g *Gateway) cursor(who Caller, action Action, name string) error {
+	if err := g.auth.Authorize(who, action, nil); err != nil {
+		return err
+	}
+	if err := event.CheckTopic(name); err != nil {
+		return errs.New(errs.CodeOf(err), "a cursor's name follows the rules of a topic's: %w", err).With("field", "name")
+	}
+	return nil
+}
+
+// ownPosition refuses a position from which no read here could go on.
+func (g *Gateway) ownPosition(token string) error {
+	p, err := position.Parse(token)
+	if err != nil {
+		return errs.New(errs.Invalid, "the position does not parse (%w); take one that an append or a read has given", err).With("field", "position")
+	}
+	s := g.shard.Status()
+	switch {
+	case p.Shard != s.Shard || p.History != s.History:
+		return errs.New(errs.Invalid, "the position belongs to another cluster or history; take one that this cluster has given").With("field", "position")
+	case p.Offset > s.LastOffset:
+		return errs.New(errs.Invalid, "the position is beyond the end of the shard (offset %d); take one that this cluster has given", s.LastOffset).With("field", "position")
+	}
+	return nil
+}
