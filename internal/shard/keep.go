@@ -3,6 +3,8 @@ package shard
 import (
 	"errors"
 	"io/fs"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/gesta-db/gesta/internal/errs"
@@ -24,6 +26,9 @@ type keeper struct {
 	wake chan struct{}
 	stop chan struct{}
 	full bool
+	// sealed is the segment up to which everything is sealed and ingested.
+	sealed  uint64
+	holding sync.Mutex
 }
 
 func newKeeper(s *Shard) *keeper {
@@ -44,10 +49,7 @@ func (k *keeper) run() {
 	defer again.Stop()
 	for {
 		k.prepare()
-		if err := sealFull(k.s.disk.Log, k.s.ix, k.s.o.FS, k.s.o.Dir, k.s.status.Load().segment); err != nil {
-			k.s.o.Logger.Error("a full segment could not be sealed; it is tried again", "shard", k.s.o.Number, "error", err)
-		}
-		k.hold()
+		k.seal()
 		select {
 		case <-k.stop:
 			return
@@ -55,6 +57,20 @@ func (k *keeper) run() {
 		case <-again.C:
 		}
 	}
+}
+
+// seal seals what has become full since it last succeeded.
+func (k *keeper) seal() {
+	applying := k.s.status.Load().segment
+	if applying == k.sealed {
+		return
+	}
+	if err := sealFull(k.s.disk.Log, k.s.ix, k.s.o.FS, k.s.o.Dir, applying); err != nil {
+		k.s.o.Logger.Error("a full segment could not be sealed; it is tried again", "error", err)
+	} else {
+		k.sealed = applying
+	}
+	k.hold()
 }
 
 // prepare makes the next segment ready, a whole segment ahead. While that fails, appends are refused: what is in flight still
@@ -74,14 +90,12 @@ func (k *keeper) prepare() {
 	}
 }
 
-// hold refuses appends while too many full segments wait: their index is in memory.
+// hold refuses appends while too many full segments wait: their index is in memory. The loop calls it, too, whenever a segment
+// has become full: sealing may take long, or hang.
 func (k *keeper) hold() {
-	waiting := -1 // the active one does not wait
-	for _, seg := range k.s.disk.Log.Segments() {
-		if !seg.Sealed {
-			waiting++
-		}
-	}
+	k.holding.Lock()
+	defer k.holding.Unlock()
+	waiting := len(unsealed(k.s.disk.Log, k.s.ix)) - 1 // the active one does not wait
 	var e *errs.Error
 	if waiting >= maxUnsealed {
 		e = errs.New(errs.Busy, "%d full segments of shard %d wait to be sealed; nothing was written: try again later", waiting, k.s.o.Number)
@@ -89,14 +103,20 @@ func (k *keeper) hold() {
 	k.s.Refuse("sealing", e)
 }
 
+// unsealed lists the segments whose index is in memory, oldest first: those that are not sealed, or whose table is not ingested.
+func unsealed(log *seglog.Log, ix *index.Index) []seglog.Segment {
+	in := map[uint64]bool{}
+	for _, m := range ix.Ingested() {
+		in[m.Segment] = true
+	}
+	return slices.DeleteFunc(log.Segments(), func(s seglog.Segment) bool { return s.Sealed && in[s.First] })
+}
+
 // sealFull seals every segment before the one that is being applied, oldest first.
 func sealFull(log *seglog.Log, ix *index.Index, fsys vfs.FS, dir string, applying uint64) error {
-	for _, seg := range log.Segments() {
+	for _, seg := range unsealed(log, ix) {
 		if seg.First >= applying {
 			return nil
-		}
-		if seg.Sealed {
-			continue
 		}
 		if err := sealSegment(log, ix, fsys, dir, seg.First); err != nil {
 			return err

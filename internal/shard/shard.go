@@ -293,7 +293,11 @@ func (s *Shard) advance(step Step) {
 	for _, t := range step.Resolve {
 		s.group.Go(func() { s.resolveAgain(t) })
 	}
+	was := s.status.Load().segment
 	s.publish()
+	if s.core.segment != was {
+		s.keep.hold()
+	}
 	if len(step.Writes) > 0 {
 		s.keep.nudge()
 	}
