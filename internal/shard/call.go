@@ -14,15 +14,9 @@ func (s *Shard) Submit(calls []*event.Call) {
 	tasks := make([]*task, 0, len(calls))
 	store := make([]task, len(calls))
 	for i, call := range calls {
-		if err := s.admit(call); err != nil {
-			call.Err = err
-			call.Done(call)
-			continue
-		}
 		t := &store[i]
 		t.call, call.Shard = call, t
-		if err := s.look.resolve(t); err != nil {
-			s.queued.Add(-int64(call.Commit.Bytes))
+		if err := s.prefetch(t); err != nil {
 			call.Err = err
 			call.Done(call)
 			continue
@@ -30,6 +24,22 @@ func (s *Shard) Submit(calls []*event.Call) {
 		tasks = append(tasks, t)
 	}
 	s.post(func(in *inbox) { in.tasks = append(in.tasks, tasks...) })
+}
+
+// prefetch admits a task and looks up what it needs. On an error nothing is left of it.
+func (s *Shard) prefetch(t *task) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := s.admit(t.call); err != nil {
+		return err
+	}
+	if err := s.look.resolve(t); err != nil {
+		s.queued.Add(-int64(t.call.Commit.Bytes))
+		return err
+	}
+	return nil
 }
 
 // admit bounds what waits: past the limit the answer is busy at once.
@@ -81,6 +91,10 @@ func (s *Shard) Head(ctx context.Context, topic, key []byte) (event.Head, positi
 	if err := s.Barrier(ctx); err != nil {
 		return event.Head{}, position.Position{}, err
 	}
+	if err := s.enter(); err != nil {
+		return event.Head{}, position.Position{}, err
+	}
+	defer s.leave()
 	last, _, _ := s.tail.end()
 	h, _, err := s.ix.Head(topic, key)
 	return event.Head(h), s.position(max(last, h.Offset)), err
@@ -92,6 +106,10 @@ func (s *Shard) position(offset uint64) position.Position {
 
 // Streams lists a topic's streams in the byte order of their keys.
 func (s *Shard) Streams(topic, prefix, after []byte, hasAfter bool, limit int) ([]event.StreamHead, bool, error) {
+	if err := s.enter(); err != nil {
+		return nil, false, err
+	}
+	defer s.leave()
 	found, more, err := s.ix.Streams(topic, prefix, after, hasAfter, limit)
 	out := make([]event.StreamHead, len(found))
 	for i, f := range found {
@@ -101,4 +119,24 @@ func (s *Shard) Streams(topic, prefix, after []byte, hasAfter bool, limit int) (
 }
 
 // TopicEvents counts a topic's events.
-func (s *Shard) TopicEvents(topic []byte) (uint64, error) { return s.ix.TopicEvents(topic) }
+func (s *Shard) TopicEvents(topic []byte) (uint64, error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	return s.ix.TopicEvents(topic)
+}
+
+// enter keeps the log and the index open until leave; it fails when they are closed. It is not held while anything is waited for.
+func (s *Shard) enter() error {
+	s.using.RLock()
+	if s.ended {
+		s.using.RUnlock()
+		return s.closed()
+	}
+	return nil
+}
+
+func (s *Shard) leave() { s.using.RUnlock() }
+
+func (s *Shard) closed() error { return errs.New(errs.Unavailable, "shard %d is closed", s.o.Number) }

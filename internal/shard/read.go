@@ -31,6 +31,10 @@ func (s *Shard) Read(ctx context.Context, spec event.ReadSpec) (event.Reader, er
 	if err := s.Barrier(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
 	r := &reader{s: s, spec: spec, left: spec.Limit, disk: s.disk.Log.NewReader(readAhead)}
 	r.end, _, _ = s.tail.end()
 	if err := r.begin(); err != nil {
@@ -71,7 +75,7 @@ func (r *reader) Next(ctx context.Context) (event.Batch, error) {
 	for !r.over {
 		r.batch = event.Batch{Events: r.batch.Events[:0], ResolvedOffset: r.resolved}
 		r.arena, r.bytes = r.arena[:0], 0
-		caughtUp, err := r.fill()
+		caughtUp, err := r.fillOpen()
 		if err != nil {
 			return event.Batch{}, err
 		}
@@ -123,6 +127,15 @@ func (r *reader) Close() {
 		r.postings.Close()
 		r.postings = nil
 	}
+}
+
+// fillOpen fills while the shard's log and index are open.
+func (r *reader) fillOpen() (caughtUp bool, err error) {
+	if err := r.s.enter(); err != nil {
+		return false, err
+	}
+	defer r.s.leave()
+	return r.fill()
 }
 
 // fill puts the next events into the batch. caughtUp tells that there are no more for now.

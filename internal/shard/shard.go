@@ -81,6 +81,8 @@ type Shard struct {
 	keep  *keeper
 	group sync.WaitGroup
 	once  sync.Once
+	using sync.RWMutex // held for reading by who uses the log or the index beside the loop
+	ended bool
 }
 
 // inbox is what others have left for the loop.
@@ -219,7 +221,7 @@ func (s *Shard) loop() {
 		ticked := false
 		select {
 		case <-s.stop:
-			s.halt(errs.New(errs.Unavailable, "shard %d is closed", s.o.Number))
+			s.halt(s.closed())
 			return
 		case <-s.wake:
 		case <-tick.C:
@@ -395,6 +397,9 @@ func (s *Shard) Close() error {
 		s.pump.Close()
 		s.keep.close()
 		s.group.Wait()
+		s.using.Lock()
+		s.ended = true
+		s.using.Unlock()
 		err = s.disk.Close()
 		if e := s.ix.Close(); err == nil {
 			err = e

@@ -31,13 +31,17 @@ func (s *Shard) publish() {
 // Status tells how the shard is.
 func (s *Shard) Status() Status {
 	st := *s.status.Load()
-	for _, seg := range s.disk.Log.Segments() {
-		st.Segments++
-		if !seg.Sealed {
-			st.UnsealedSegments++
+	if s.enter() == nil {
+		for _, seg := range s.disk.Log.Segments() {
+			st.Segments++
+			if !seg.Sealed {
+				st.UnsealedSegments++
+			}
 		}
+		st.LogBytes, st.IndexBytes = s.disk.Log.Bytes(), s.ix.Bytes()
+		s.leave()
 	}
-	st.LogBytes, st.IndexBytes, st.Queued = s.disk.Log.Bytes(), s.ix.Bytes(), s.queued.Load()
+	st.Queued = s.queued.Load()
 	s.mu.Lock()
 	st.Stopped = s.stopped
 	s.mu.Unlock()
