@@ -15,6 +15,7 @@ type builder struct {
 	// what to return to if the entry is refused
 	lastOffset uint64
 	lastTime   int64
+	answers    int // those given since the entry was begun were judged on it
 }
 
 // roomBytes is what a record takes beside the event's own bytes and names: headers and numbers.
@@ -51,7 +52,7 @@ func (c *Core) open(need int) *builder {
 		need += t.room()
 	}
 	p := &c.proposed
-	b := &builder{lastOffset: p.lastOffset, lastTime: p.lastTime, flight: &flight{index: c.rep.Next()}}
+	b := &builder{lastOffset: p.lastOffset, lastTime: p.lastTime, answers: len(c.answers), flight: &flight{index: c.rep.Next()}}
 	p.lastTime = max(c.now.UnixNano(), p.lastTime)
 	b.prelude = event.Prelude{Term: c.rep.Status().Term, FirstOffset: p.lastOffset + 1, Recorded: p.lastTime}
 	b.data = make([]byte, 0, need+2*roomBytes)
@@ -127,6 +128,11 @@ func (c *Core) close(b *builder) {
 			t.call.Outcome = event.Outcome{}
 			c.fail(t, err)
 		}
+		for _, a := range c.answers[b.answers:] {
+			a.fail(err)
+			c.out.Done = append(c.out.Done, a.to)
+		}
+		c.answers = c.answers[:b.answers]
 		return
 	}
 	b.flight.index, b.flight.term = index, term
