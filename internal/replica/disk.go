@@ -125,8 +125,9 @@ func (r *Replica) newWrite(m *pb.Message) *Write {
 	return w
 }
 
-// Store makes writes durable, in order, with as few batches as they allow. After an error the disk is to be closed: what it
-// holds is known again after the next open.
+// Store makes writes durable, in order, with as few batches as they allow. After errs.NoSpace, as long as the log is Usable, the same
+// writes may be stored again: what was stored of them is passed over. After any other error the disk is to be closed: what it holds
+// is known again after the next open.
 func (d *Disk) Store(ws []*Write) error {
 	var run []seglog.Entry
 	var commit uint64
@@ -141,10 +142,11 @@ func (d *Disk) Store(ws []*Write) error {
 			}
 		}
 		commit = max(commit, w.commit)
-		if len(w.entries) == 0 {
+		entries := d.missing(w.entries)
+		if len(entries) == 0 {
 			continue
 		}
-		first := w.entries[0].GetIndex()
+		first := entries[0].GetIndex()
 		if n := len(run); n > 0 && first != run[n-1].Index+1 {
 			if err := d.flush(&run, commit); err != nil {
 				return err
@@ -155,11 +157,27 @@ func (d *Disk) Store(ws []*Write) error {
 				return err
 			}
 		}
-		for _, e := range w.entries {
+		for _, e := range entries {
 			run = append(run, entryOf(e))
 		}
 	}
 	return d.flush(&run, commit)
+}
+
+// waits tells that an error of Store or Mark is about space alone: the log is as it was and takes the same writes later.
+func (d *Disk) waits(err error) bool {
+	return errs.CodeOf(err) == errs.NoSpace && d.Log.Usable() == nil
+}
+
+// missing leaves out the entries that are stored already: one index and term name one entry, and a whole prefix of the log.
+func (d *Disk) missing(es []*pb.Entry) []*pb.Entry {
+	for len(es) > 0 && es[0].GetIndex() <= d.Log.Last() {
+		if term, err := d.Log.Term(es[0].GetIndex()); err != nil || term != es[0].GetTerm() {
+			break
+		}
+		es = es[1:]
+	}
+	return es
 }
 
 func (d *Disk) flush(run *[]seglog.Entry, commit uint64) error {

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// spaceAgain is how long a full disk is left alone before what did not fit is written again.
+const spaceAgain = 250 * time.Millisecond
+
 // idleMark is how long the log rests before a durable mark says that everything in it was acknowledged as stored.
 const idleMark = 10 * time.Millisecond
 
@@ -13,6 +16,8 @@ type Pump struct {
 	disk   *Disk
 	wrote  func([]*Write, error)
 	stored func(entries int, took time.Duration)
+	// Full, which may be nil and is set before Run, hears that writes wait for space on the disk, and by nil that they wait no more.
+	Full func(error)
 
 	mu     sync.Mutex
 	queue  []*Write
@@ -66,9 +71,13 @@ func (p *Pump) Run() {
 			}
 			idle.Reset(idleMark)
 		case <-idle.C:
-			if err := p.disk.Mark(p.commit); err != nil {
+			err := p.disk.Mark(p.commit)
+			if err != nil && !p.disk.waits(err) {
 				p.wrote(nil, err)
 				return
+			}
+			if err != nil {
+				idle.Reset(spaceAgain)
 			}
 		}
 	}
@@ -82,13 +91,40 @@ func (p *Pump) drain() error {
 			return nil
 		}
 		began := time.Now()
-		if err := p.disk.Store(ws); err != nil {
+		if err := p.store(ws); err != nil {
 			p.wrote(nil, err)
 			return err
 		}
 		p.report(ws, time.Since(began))
 		p.commit = ws[len(ws)-1].Commit()
 		p.wrote(ws, nil)
+	}
+}
+
+// store stores writes. When the disk is full it waits for space: nothing is lost, and what is in flight stays undecided.
+func (p *Pump) store(ws []*Write) error {
+	err := p.disk.Store(ws)
+	if err == nil || !p.disk.waits(err) {
+		return err
+	}
+	p.tellFull(err)
+	for err != nil && p.disk.waits(err) {
+		select {
+		case <-p.stop:
+			return err
+		case <-time.After(spaceAgain):
+		}
+		err = p.disk.Store(ws)
+	}
+	if err == nil {
+		p.tellFull(nil)
+	}
+	return err
+}
+
+func (p *Pump) tellFull(err error) {
+	if p.Full != nil {
+		p.Full(err)
 	}
 }
 

@@ -103,6 +103,9 @@ func (l *Log) usable() error {
 	return nil
 }
 
+// Usable gives the error that poisoned the log, or says that it is closed; nil while it takes writes.
+func (l *Log) Usable() error { return l.usable() }
+
 // poison ends writing: after a failed write or sync nobody knows what the disk holds until it is read again.
 func (l *Log) poison(doing string, cause error) error {
 	code, hint := errs.Unavailable, "reopen the log"

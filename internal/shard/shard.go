@@ -137,6 +137,7 @@ func start(o Options, disk *replica.Disk, ix *index.Index) (*Shard, error) {
 	s := &Shard{o: o, disk: disk, ix: ix, core: core, tail: core.tail, wake: make(chan struct{}, 1), stop: make(chan struct{}), refusals: map[string]*errs.Error{}}
 	s.look = newResolver(core)
 	s.pump = replica.NewPump(disk, s.wrote, o.Listener.stored())
+	s.pump.Full = s.diskFull
 	s.keep = newKeeper(s)
 	s.publish()
 	s.group.Go(s.loop)
@@ -159,6 +160,18 @@ func openCore(cfg Config, l *loaded) (*Core, error) {
 	}
 	c.rep = rep
 	return c, nil
+}
+
+// diskFull refuses appends while what was already proposed waits for space.
+func (s *Shard) diskFull(why error) {
+	if why == nil {
+		s.o.Logger.Info("space returned; what waited is stored")
+		s.Refuse("storing", nil)
+		return
+	}
+	s.o.Logger.Error("no space on the disk: what is in flight waits for some, appends are refused", "error", why)
+	s.Refuse("storing", errs.New(errs.NoSpace, "the disk of shard %d is full; nothing was written: free space and try again", s.o.Number))
+	s.nudge()
 }
 
 // post leaves something for the loop. After the shard has stopped, calls and queries get the reason.
