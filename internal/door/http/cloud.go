@@ -69,7 +69,11 @@ func (q *appendRequest) cloudEvents(events []keyed) error {
 	for _, e := range events {
 		if q.scope == scopeStream {
 			if e.key != "" && e.key != q.path[1] {
-				return refuse(place(e.place, "subject"), "the subject is %.100q and the path's key is %.100q: leave the subject out, or post to /v1/topics/%s/events", e.key, q.path[1], q.path[0])
+				field := "subject"
+				if q.form == formBatch {
+					field = place(e.place, field)
+				}
+				return refuse(field, "the subject is %.100q and the path's key is %.100q: leave the subject out, or post to /v1/topics/%s/events", e.key, q.path[1], q.path[0])
 			}
 			e.key = ""
 		}

@@ -263,3 +263,10 @@ func compact(t testing.TB, v []byte) string {
 	}
 	return b.String()
 }
+
+// newPipe gives a body that has begun and does not go on until it is closed.
+func newPipe() (body io.Reader, closeIt func()) {
+	r, w := io.Pipe()
+	go func() { _, _ = io.WriteString(w, `{"events":`) }()
+	return r, func() { _, _ = w.Close(), r.Close() }
+}
