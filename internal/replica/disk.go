@@ -50,6 +50,8 @@ func (d *Disk) settle(doubt uint64) error {
 			return err
 		}
 	}
+	// Only what was applied is trimmed, and the headers that are left may not say so yet.
+	d.commit = max(d.commit, d.Log.First()-1)
 	for _, s := range d.Log.Segments() {
 		if s.Sealed {
 			// Only what is committed is sealed, and the newest headers may not say so yet.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -58,7 +59,7 @@ func openState(fsys vfs.FS, name string, fresh bool, voters []uint64) (*StateFil
 	f, err := fsys.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !fresh {
-			return nil, errs.New(errs.Corrupt, "%s is missing beside a log that has entries: this replica cannot know its vote; restore the file or replace the replica", name).With("file", name)
+			return nil, missingState(name)
 		}
 		return createState(fsys, name, voters)
 	}
@@ -66,7 +67,8 @@ func openState(fsys vfs.FS, name string, fresh bool, voters []uint64) (*StateFil
 		return nil, err
 	}
 	s := &StateFile{file: f, name: name}
-	if err := s.read(); err != nil {
+	damaged, err := s.read()
+	if err != nil {
 		if fresh && errs.CodeOf(err) == errs.Corrupt {
 			// A crash while the folder was made: nothing was ever promised.
 			_ = f.Close()
@@ -75,7 +77,15 @@ func openState(fsys vfs.FS, name string, fresh bool, voters []uint64) (*StateFil
 			}
 			return createState(fsys, name, voters)
 		}
+		_ = f.Close()
 		return nil, err
+	}
+	if len(damaged) > 0 {
+		// Torn by a crash, or rotten: from here on there are two whole copies again.
+		if err := s.Save(s.now); err != nil {
+			_ = f.Close()
+			return nil, err
+		}
 	}
 	return s, nil
 }
@@ -117,25 +127,25 @@ func (s *StateFile) Save(h HardState) error {
 	return nil
 }
 
-func (s *StateFile) read() error {
-	found := false
-	for i := range int64(2) {
-		b := make([]byte, slotBytes)
-		if n, _ := s.file.ReadAt(b, i*slotBytes); n < slotBytes {
-			continue
-		}
-		seq, h, err := decodeSlot(b)
+// read takes the newest whole copy, and names the places of those that are not whole.
+func (s *StateFile) read() (damaged []int64, err error) {
+	b := make([]byte, slotBytes)
+	for at := int64(0); at < 2*slotBytes; at += slotBytes {
+		n, _ := s.file.ReadAt(b, at)
+		seq, h, err := decodeSlot(b[:n])
 		if errs.CodeOf(err) == errs.Unsupported {
-			return err
+			return nil, err
 		}
-		if err == nil && (!found || seq > s.seq) {
-			found, s.seq, s.now = true, seq, h
+		if err != nil {
+			damaged = append(damaged, at)
+		} else if seq >= s.seq {
+			s.seq, s.now = seq, h
 		}
 	}
-	if !found {
-		return errs.New(errs.Corrupt, "%s: both copies are damaged; restore the file from a backup or replace the replica", s.name).With("file", s.name).With("offset", "0")
+	if len(damaged) == 2 {
+		return nil, errs.New(errs.Corrupt, "%s: both copies are damaged; restore the file from a backup or replace the replica", s.name).With("file", s.name).With("offset", "0")
 	}
-	return nil
+	return damaged, nil
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -170,11 +180,11 @@ func slotSum(b []byte, n int) uint32 {
 func decodeSlot(b []byte) (uint64, HardState, error) {
 	var h HardState
 	bad := errs.New(errs.Corrupt, "damaged hard state")
-	if len(b) < 24 || binary.LittleEndian.Uint32(b) != stateMagic {
+	if len(b) != slotBytes || binary.LittleEndian.Uint32(b) != stateMagic {
 		return 0, h, bad
 	}
 	n := int(binary.LittleEndian.Uint32(b[16:]))
-	if n > len(b)-24 || binary.LittleEndian.Uint32(b[20:]) != slotSum(b, n) {
+	if n > len(b)-24 || binary.LittleEndian.Uint32(b[20:]) != slotSum(b, n) || !isZero(b[24+n:]) {
 		return 0, h, bad
 	}
 	if v := binary.LittleEndian.Uint32(b[4:]); v != stateFormat {
@@ -205,6 +215,15 @@ func decodeSlot(b []byte) (uint64, HardState, error) {
 	return binary.LittleEndian.Uint64(b[8:]), h, nil
 }
 
+func isZero(b []byte) bool {
+	for _, x := range b {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func b2u(b bool) byte {
 	if b {
 		return 1
@@ -227,11 +246,34 @@ func unmarshal(b []byte, m proto.Message) {
 	}
 }
 
-// VerifyState checks the hard state in a folder that nobody has open.
+// VerifyState checks the hard state in a folder that nobody has open, and changes nothing. One damaged copy is an error too, though
+// a replica opens with the other and then writes both anew: only a power cut during a save leaves that without damage.
 func VerifyState(fsys vfs.FS, dir string) error {
-	s, err := openState(fsys, filepath.Join(dir, stateName), false, nil)
+	name := filepath.Join(dir, stateName)
+	f, err := fsys.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return missingState(name)
+	}
 	if err != nil {
 		return err
 	}
-	return s.file.Close()
+	defer f.Close()
+	s := &StateFile{file: f, name: name}
+	damaged, err := s.read()
+	if err != nil {
+		return err
+	}
+	if len(damaged) > 0 {
+		return errs.New(errs.Corrupt, "%s: one of the two copies is damaged; the next start goes on with the other and writes both anew", name).
+			With("file", name).With("offset", strconv.FormatInt(damaged[0], 10))
+	}
+	if size, err := f.Size(); err == nil && size != 2*slotBytes {
+		return errs.New(errs.Corrupt, "%s has %d bytes and should have %d: what is behind the two copies is not the server's", name, size, 2*slotBytes).
+			With("file", name).With("offset", strconv.FormatInt(2*slotBytes, 10))
+	}
+	return err
+}
+
+func missingState(name string) error {
+	return errs.New(errs.Corrupt, "%s is missing beside a log that has entries: this replica cannot know its vote; restore the file or replace the replica", name).With("file", name)
 }
