@@ -14,7 +14,7 @@
 //
 //	meta/*.seg      the log (see seglog); an entry's record of kind 1 is one command in JSON
 //	meta/hardstate  see replica
-//	meta/snapshot   magic u32 | format u32 | length u32 | crc32c u32 | state in JSON, up to and including its "index"
+//	meta/snapshot   magic u32 | format u32 | length u32 | crc32c of all the rest u32 | state in JSON, up to and including its "index"
 //
 // A snapshot is written to a temporary file, synced and renamed; only then segments wholly below it are removed. A crash in between
 // leaves entries that the snapshot already covers: applying begins behind its index.

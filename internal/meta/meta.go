@@ -339,6 +339,9 @@ func (m *Meta) send(ms []*pb.Message) {
 
 // Apply folds a committed entry and answers who waits for it.
 func (m *Meta) Apply(e replica.Entry) {
+	if m.fatal != nil {
+		return // what comes behind an entry that was not folded must not be folded either
+	}
 	refusal, err := m.fold(e)
 	if err != nil {
 		m.fatal = err

@@ -31,7 +31,7 @@ func saveSnapshot(fsys vfs.FS, dir string, s *state) error {
 	b := binary.LittleEndian.AppendUint32(nil, snapshotMagic)
 	b = binary.LittleEndian.AppendUint32(b, snapshotFormat)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(body)))
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(body, castagnoli))
+	b = binary.LittleEndian.AppendUint32(b, snapshotSum(b, body))
 	temp := filepath.Join(dir, snapshotTemp)
 	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -79,20 +79,25 @@ func loadSnapshot(fsys vfs.FS, dir string) (*state, error) {
 	return decodeSnapshot(name, b)
 }
 
+// snapshotSum covers what stands before the sum, and the state.
+func snapshotSum(head, body []byte) uint32 {
+	return crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body)
+}
+
 func decodeSnapshot(name string, b []byte) (*state, error) {
 	bad := errs.New(errs.Corrupt, "%s is damaged: restore it from a backup, or take a replica's", name).With("file", name).With("offset", "0")
 	if len(b) < snapshotHeader || binary.LittleEndian.Uint32(b) != snapshotMagic {
 		return nil, bad
 	}
+	body := b[snapshotHeader:]
+	if uint32(len(body)) != binary.LittleEndian.Uint32(b[8:]) || snapshotSum(b[:12], body) != binary.LittleEndian.Uint32(b[12:]) {
+		return nil, bad
+	}
 	if v := binary.LittleEndian.Uint32(b[4:]); v != snapshotFormat {
 		return nil, errs.New(errs.Unsupported, "%s has format %d, this version knows %d: run the version that wrote it, or a newer one", name, v, snapshotFormat)
 	}
-	body := b[snapshotHeader:]
-	if uint32(len(body)) != binary.LittleEndian.Uint32(b[8:]) || crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(b[12:]) {
-		return nil, bad
-	}
 	s := newState()
-	if err := json.Unmarshal(body, s); err != nil {
+	if err := json.Unmarshal(body, s); err != nil || s.Topics == nil {
 		return nil, bad
 	}
 	return s, nil
