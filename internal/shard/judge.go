@@ -29,7 +29,7 @@ func (c *Core) judgeQueue() {
 	var b *builder
 	for len(c.queue) > 0 && c.held == nil && (c.writing < depth || c.refuse != nil) {
 		t := c.queue[0]
-		if err := cmp.Or(c.refuse, t.unread); err != nil {
+		if err := cmp.Or(c.refuse, t.unread, c.tooLarge(t)); err != nil {
 			c.queue = c.queue[1:]
 			c.fail(t, err)
 			continue
@@ -51,6 +51,15 @@ func (c *Core) judgeQueue() {
 		c.queue = c.queue[1:]
 	}
 	c.close(b)
+}
+
+// tooLarge refuses what no segment of this log can hold: its segments keep the size that they began with, whatever limits are
+// configured now.
+func (c *Core) tooLarge(t *task) error {
+	if n := t.room() + roomBytes; int64(n) > c.settings.SegmentBytes/2 {
+		return errs.New(errs.TooLarge, "the commit takes %d bytes, and the segments of shard %d have %d: commit less at once", n, c.cfg.Number, c.settings.SegmentBytes).With("limit", "segment_bytes")
+	}
+	return nil
 }
 
 func (c *Core) canJudge() bool {

@@ -104,7 +104,7 @@ func Open(o Options) (*Shard, error) {
 	if disk.Cut != nil && o.Listener != nil && o.Listener.Cut != nil {
 		o.Listener.Cut(*disk.Cut)
 	}
-	ix, err := index.Open(index.Options{Dir: o.IndexDir, BlockCacheBytes: o.Limits.BlockCacheBytes, HeadsCacheBytes: o.Limits.HeadsCacheBytes, IDWindow: uint64(o.Limits.IDWindowEvents), Listener: o.IndexListener})
+	ix, err := index.Open(index.Options{Dir: o.IndexDir, BlockCacheBytes: o.Limits.BlockCacheBytes, HeadsCacheBytes: o.Limits.HeadsCacheBytes, IDWindow: idWindow(o.Config, disk), Listener: o.IndexListener})
 	if err != nil {
 		_ = disk.Close()
 		return nil, fmt.Errorf("open index of shard %d: %w", o.Number, err)
@@ -116,6 +116,18 @@ func Open(o Options) (*Shard, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// idWindow is for how many events the index must find ids: what the shard's log says, whatever is configured now.
+func idWindow(cfg Config, disk *replica.Disk) uint64 {
+	l, configured := &loaded{disk: disk}, uint64(cfg.Limits.IDWindowEvents)
+	if err := l.findSettings(); err != nil || l.settings.History == 0 {
+		return configured // load meets the error again, and says so
+	}
+	if kept := l.settings.IDWindowEvents; kept != configured || l.settings.IDWindow != cfg.Limits.IDWindow {
+		cfg.Logger.Warn("the id window of a shard is set when it begins and stays; the configured one is not used", "events", kept, "age", l.settings.IDWindow, "configured_events", configured, "configured_age", cfg.Limits.IDWindow)
+	}
+	return l.settings.IDWindowEvents
 }
 
 func logOptions(cfg Config, fsys vfs.FS, dir string, l *seglog.Listener) seglog.Options {
