@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Send gives messages to peers; nil for a group of one.
 	Send func([]*pb.Message)
+
+	// segment and every stand in for segmentBytes and snapshotEvery when they are set.
+	segment int64
+	every   uint64
 }
 
 // Meta runs the meta group's replica on this node.
@@ -87,7 +92,7 @@ type change struct {
 
 // Open opens the meta group's folder and begins to run.
 func Open(o Options) (*Meta, error) {
-	disk, err := replica.OpenDisk(seglog.Options{FS: o.FS, Dir: o.Dir, Shard: group, SegmentBytes: segmentBytes, MaxBatchEntries: 1024}, o.Voters)
+	disk, err := replica.OpenDisk(seglog.Options{FS: o.FS, Dir: o.Dir, Shard: group, SegmentBytes: cmp.Or(o.segment, segmentBytes), MaxBatchEntries: 1024}, o.Voters)
 	if err != nil {
 		return nil, fmt.Errorf("open meta log: %w", err)
 	}
@@ -355,7 +360,7 @@ func (m *Meta) Apply(e replica.Entry) {
 			c.done <- errs.New(errs.NoLeader, "leadership moved before the change was replicated; nothing was changed: try again")
 		}
 	}
-	if e.Index >= m.snapshot+snapshotEvery {
+	if e.Index >= m.snapshot+cmp.Or(m.o.every, snapshotEvery) {
 		m.trim(e.Index)
 	}
 }
