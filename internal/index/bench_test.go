@@ -133,14 +133,14 @@ type inDir struct {
 func (d inDir) TempDir() string { return d.dir }
 
 // quickChecks is how many histories rapid tries unless told otherwise: a hundred take long.
-const quickChecks = "40"
+const quickChecks = 36
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	told := false
 	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "rapid.checks" })
 	if !told {
-		_ = flag.Set("rapid.checks", quickChecks)
+		_ = flag.Set("rapid.checks", fmt.Sprint(quickChecks/underRace))
 	}
 	code := m.Run()
 	for _, f := range shared {

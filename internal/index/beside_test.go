@@ -13,7 +13,7 @@ import (
 // TestReadersBeside reads all the time while events are added, segments roll, and tables are built and ingested: what was there
 // when a reading began is found, whole and in order.
 func TestReadersBeside(t *testing.T) {
-	s := newSmall(12, 400)
+	s := newSmall(8, 200)
 	ix, err := Open(Options{Dir: "index", FS: vfs.NewMem(), BlockCacheBytes: 1 << 20, HeadsCacheBytes: 8 << 20})
 	ok(t, err)
 	var added atomic.Int64 // events whose Add has returned
