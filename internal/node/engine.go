@@ -64,9 +64,9 @@ func shardListener(log *slog.Logger) *shard.Listener {
 	told := time.Now()
 	return &shard.Listener{
 		Loading: func(done, of int, since time.Duration) {
-			if time.Since(told) > time.Second || done == of && since > time.Second {
+			if since > time.Second && (time.Since(told) > time.Second || done == of) {
 				told = time.Now()
-				log.Info("loading the index", "segments", done, "of", of, "took", since.Round(time.Millisecond))
+				log.Info("loading the index", "segments", done, "of", of, "took", since.Round(time.Millisecond).String())
 			}
 		},
 		Cut: func(c seglog.Cut) {

@@ -85,9 +85,9 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 	if n.folder, err = openFolder(o.fs, c.Data); err != nil {
 		return err
 	}
-	c.logSettings(n.log)
+	n.greet()
 	n.http = httpdoor.New(httpdoor.Options{
-		Gateway: n.starting, Metrics: n.metrics.handler(), TLS: tlsConfig, Logger: n.log, Version: n.versionInfo(o.version),
+		Gateway: n.starting, Metrics: n.metrics.handler(), TLS: tlsConfig.Clone(), Logger: n.log, Version: n.versionInfo(o.version),
 	})
 	n.serve("http", n.listen.http, n.http.Serve)
 	began := time.Now()
@@ -95,7 +95,7 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 		return err
 	}
 	n.openGate(o)
-	n.grpc = grpcdoor.New(grpcdoor.Options{Gateway: n.gate, TLS: tlsConfig})
+	n.grpc = grpcdoor.New(grpcdoor.Options{Gateway: n.gate, TLS: tlsConfig.Clone()})
 	n.openMetrics(o.version)
 	if err := n.engine.shard.Barrier(ctx); err != nil {
 		return err
@@ -104,8 +104,19 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 	n.watch()
 	n.serve("grpc", n.listen.grpc, n.grpc.Serve)
 	n.log.Info("ready", "grpc", n.Addr(), "http", n.HTTPAddr(), "data", c.Data, "node", n.folder.identity.NodeID,
-		"version", o.version, "took", time.Since(began).Round(time.Millisecond))
+		"version", o.version, "took", time.Since(began).Round(time.Millisecond).String())
 	return nil
+}
+
+// greet says what is in force, and what an operator should have meant.
+func (n *Node) greet() {
+	n.config.logSettings(n.log)
+	if n.folder.fresh {
+		n.log.Info("a new data folder was made", "data", n.config.Data, "node", n.ID())
+	}
+	if n.config.exposed() {
+		n.log.Warn("listening beyond this machine without TLS: anyone who reaches the port reads and writes everything", "grpc", n.Addr(), "http", n.HTTPAddr())
+	}
 }
 
 func (n *Node) openGate(o options) {
@@ -206,7 +217,7 @@ func (n *Node) close(ctx context.Context) error {
 		n.log.Error("the log was not closed well", "error", err)
 		return err
 	}
-	n.log.Info("stopped", "took", time.Since(began).Round(time.Millisecond))
+	n.log.Info("stopped", "took", time.Since(began).Round(time.Millisecond).String())
 	return nil
 }
 

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
@@ -305,6 +308,43 @@ func (h onReady) Handle(_ context.Context, r slog.Record) error {
 		close(h.ready)
 	}
 	return nil
+}
+
+func TestTLSOnBothListeners(t *testing.T) {
+	c := testConfig(t, t.TempDir())
+	c.TLSCert, c.TLSKey = certificate(t)
+	n := start(t, c)
+	text, err := os.ReadFile(c.TLSCert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	conn, err := grpc.NewClient(n.Addr(), grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(roots, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	put(t, gestav1.NewLogClient(conn), "orders", "1")
+	secure := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer secure.CloseIdleConnections()
+	resp, err := secure.Get("https://" + n.HTTPAddr() + "/ready")
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatal(resp, err)
+	}
+	_ = resp.Body.Close()
+}
+
+func TestListeningToEverybodyIsSaid(t *testing.T) {
+	var out strings.Builder
+	c := testConfig(t, t.TempDir())
+	c.GRPC, c.Insecure = "0.0.0.0:0", true
+	start(t, c, WithLogger(slog.New(slog.NewTextHandler(&out, nil))))
+	for _, want := range []string{"without TLS", "new data folder", "settings", "insecure=true"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, out.String())
+		}
+	}
 }
 
 func TestStartingIsNotReady(t *testing.T) {

@@ -126,6 +126,11 @@ func (c *Config) checkExposure() error {
 	return nil
 }
 
+// exposed tells whether others can reach the server, in plain text.
+func (c *Config) exposed() bool {
+	return c.TLSCert == "" && !(loopback(c.GRPC) && loopback(c.HTTP))
+}
+
 // loopback: a host name other than localhost is not looked up, since what it means may change after the check.
 func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
