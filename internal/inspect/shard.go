@@ -1,7 +1,10 @@
 package inspect
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -49,6 +52,9 @@ func (c *checker) check() error {
 	}
 	c.all.add(replica.VerifyState(c.o.FS, c.dir))
 	c.compareHeads()
+	if err := c.tables(); err != nil {
+		return err
+	}
 	c.shard.Segments, c.shard.Entries, c.shard.Bytes = len(report.Segments), report.Entries, report.Bytes
 	for _, s := range report.Segments {
 		if s.Sealed {
@@ -74,6 +80,22 @@ func (c *checker) openIndex() error {
 	c.index = ix
 	for _, m := range ix.Ingested() {
 		c.indexed = max(c.indexed, m.LastOffset)
+	}
+	return nil
+}
+
+// tables holds the index's tables against their checksums, those beside the segments and those in the index's folder.
+func (c *checker) tables() error {
+	for _, in := range []struct{ dir, ext string }{{c.dir, ".idx"}, {ShardDir(c.o.Dir, IndexDir, c.shard.Number), ".sst"}} {
+		names, err := c.o.FS.List(in.dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, name := range names {
+			if filepath.Ext(name) == in.ext {
+				c.all.add(index.VerifyTable(nil, filepath.Join(in.dir, name)))
+			}
+		}
 	}
 	return nil
 }
@@ -120,6 +142,7 @@ func (c *checker) event(e *index.Event, segment string, pos int64) {
 	c.shard.Indexed++
 	if loc, err := c.index.Locate(e.Offset); err != nil || loc != e.Loc {
 		c.find(Finding{File: ShardDir(c.o.Dir, IndexDir, c.shard.Number), Message: "the index is wrong about offset " + strconv.FormatUint(e.Offset, 10) + "; delete the folder: the next start builds it anew"})
+		c.indexed = 0 // it is to be built anew: what else is wrong with it does not matter
 	}
 }
 
@@ -133,6 +156,7 @@ func (c *checker) compareHeads() {
 		h, _, err := c.index.Head([]byte(topic), []byte(key))
 		if err != nil || h.Revision != want {
 			c.find(Finding{File: ShardDir(c.o.Dir, IndexDir, c.shard.Number), Message: fmt.Sprintf("the index ends stream %s/%s at revision %d, the log at %d; delete the folder: the next start builds it anew", topic, key, h.Revision, want)})
+			return
 		}
 	}
 }
