@@ -29,6 +29,7 @@ type commands struct {
 	Export  exportCmd  `cmd:"" group:"events" help:"Export a topic as CloudEvents, one JSON object a line."`
 	Topics  topicsCmd  `cmd:"" group:"events" help:"List, describe, create and delete topics."`
 	Streams streamsCmd `cmd:"" group:"events" help:"List the streams of a topic."`
+	Cursors cursorsCmd `cmd:"" group:"events" help:"List, get, set and delete cursors: positions under names."`
 
 	Version    versionCmd    `cmd:"" group:"other" help:"Print the version."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a completion script for a shell."`

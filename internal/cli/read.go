@@ -31,6 +31,7 @@ type readCmd struct {
 	Tail      uint64   `xor:"amount,start,direction" placeholder:"N" help:"The last N events, oldest first."`
 	Backwards bool     `xor:"direction,endless" help:"Newest first."`
 	Follow    bool     `short:"f" xor:"endless" help:"Then wait for what comes."`
+	Cursor    string   `xor:"direction" placeholder:"NAME" help:"Go on where this cursor is, unless a start is given, and move it behind what was printed. It is made when there is none."`
 	Shard     uint32   `placeholder:"N" help:"Read the whole shard N instead of a topic."`
 
 	Target string `arg:"" optional:"" name:"topic[/key]" help:"A topic, or one of its streams."`
@@ -44,6 +45,7 @@ func (readCmd) Help() string {
     gesta read orders --from -2h --type OrderPlaced --type OrderPaid
     gesta read orders --tail 20 --follow
     gesta read orders --from time:2026-01-01 -o json
+    gesta read orders --cursor billing -o json
     gesta read --shard 1 --from 1000`
 }
 
@@ -62,6 +64,11 @@ func (c *readCmd) Run(a *app) error {
 	defer server.Close()
 	r := &reading{app: a, cmd: c, server: server, scope: scope, name: from.String()}
 	r.sink = newEventSink(a.World, c.output, c.Shard > 0)
+	if c.Cursor != "" {
+		if r.mark, err = openBookmark(a, server, c.Cursor); err != nil {
+			return err
+		}
+	}
 	err = r.run()
 	if flushed := r.sink.flush(); err == nil {
 		err = flushed
@@ -106,10 +113,14 @@ type reading struct {
 	scope  client.Scope
 	name   string
 	sink   *eventSink
+	mark   *bookmark // nil without --cursor
 }
 
 func (r *reading) run() error {
 	o := r.cmd.options()
+	if r.mark != nil && o.From == "" && r.mark.at != "" {
+		o.From = "pos:" + r.mark.at
+	}
 	if r.cmd.Tail > 0 {
 		newest, err := r.tail()
 		if err != nil || !r.cmd.Follow {
@@ -136,17 +147,22 @@ func (r *reading) page(o client.ReadOptions) error {
 		if paged && n == page {
 			last = events.Position()
 		}
+		if r.mark.due() {
+			if err := r.keep(events); err != nil {
+				return err
+			}
+		}
 		e, err := events.Next()
 		switch {
 		case errors.Is(err, io.EOF) && n == 0:
-			r.note("no events in %s", r.name)
-			return nil
+			r.note("no %sevents in %s", newer(o.From), r.name)
+			return r.keep(events)
 		case errors.Is(err, io.EOF):
-			return nil
+			return r.keep(events)
 		case err != nil:
-			return err
+			return errors.Join(err, r.keep(events))
 		case paged && n == page:
-			return r.more(last)
+			return errors.Join(r.more(last), r.mark.move(r.app, last))
 		}
 		if n == 0 {
 			r.noteGap(events)
@@ -155,6 +171,25 @@ func (r *reading) page(o client.ReadOptions) error {
 			return err
 		}
 	}
+}
+
+// newer tells events after a position apart from all.
+func newer(from string) string {
+	if strings.HasPrefix(from, "pos:") {
+		return "newer "
+	}
+	return ""
+}
+
+// keep moves the cursor, if there is one, behind what was printed.
+func (r *reading) keep(events *client.Reader) error {
+	if r.mark == nil {
+		return nil
+	}
+	if err := r.sink.flush(); err != nil {
+		return err
+	}
+	return r.mark.move(r.app, events.Position())
 }
 
 // noteGap says when the read does not begin where it was asked to.
@@ -190,8 +225,11 @@ func (r *reading) follow(o client.ReadOptions) error {
 		if err == nil {
 			err = r.sink.flush()
 		}
+		if err == nil && r.mark.due() {
+			err = r.keep(events)
+		}
 		if err != nil {
-			return err
+			return errors.Join(err, r.keep(events))
 		}
 	}
 }

@@ -102,9 +102,6 @@ func (r *reader) fromTime(t time.Time) error {
 		return err
 	}
 	r.next = offset
-	if !r.spec.Backwards && offset <= r.end {
-		r.resolved = offset
-	}
 	return nil
 }
 

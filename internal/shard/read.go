@@ -59,7 +59,6 @@ type reader struct {
 
 	revision    uint64 // of a stream, when the starting point tells: where its postings begin
 	minRevision uint64
-	resolved    uint64
 	postings    *index.Iter
 	at          [128]index.Posting
 	fetched     []index.Posting
@@ -73,7 +72,7 @@ type reader struct {
 // Next gives the next batch.
 func (r *reader) Next(ctx context.Context) (event.Batch, error) {
 	for !r.over {
-		r.batch = event.Batch{Events: r.batch.Events[:0], ResolvedOffset: r.resolved}
+		r.batch = event.Batch{Events: r.batch.Events[:0]}
 		r.arena, r.bytes = r.arena[:0], 0
 		caughtUp, err := r.fillOpen()
 		if err != nil {
@@ -98,7 +97,7 @@ func (r *reader) Next(ctx context.Context) (event.Batch, error) {
 // tell finishes a batch with how far the reader came, whether or not a filter left everything out.
 func (r *reader) tell() event.Batch {
 	r.batch.Position = r.s.position(r.next - 1)
-	r.resolved, r.told = 0, r.next
+	r.told = r.next
 	return r.batch
 }
 
