@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/gateway/gatewaytest"
 	"github.com/gesta-db/gesta/internal/limits"
 )
@@ -355,23 +356,59 @@ func TestNoCreate(t *testing.T) {
 	}
 }
 
+// appends are the routes that take appends, each with a body.
+var appends = map[string]string{
+	"/v1/streams/a/k/events": events,
+	"/v1/topics/a/events":    events,
+	"/v1/commits":            `{"streams":[{"topic":"a","key":"k","events":[{"type":"T"}]}]}`,
+}
+
 // Every code that the gateway can give arrives with its status.
 func TestEveryError(t *testing.T) {
 	f := open(t, "a")
 	for _, row := range errs.Table() {
 		f.shard.Fail(errs.New(row.Code, "it is %s", row.Code).With("field", "x").With("reason", "why"))
-		for _, a := range []answer{f.post(t, "/v1/streams/a/k/events", events), f.do("HEAD", "/v1/streams/a/k/events", "")} {
-			if a.StatusCode != row.HTTP {
-				t.Errorf("%s is %d, want %d", row.Code, a.StatusCode, row.HTTP)
+		if a := f.do("HEAD", "/v1/streams/a/k/events", ""); a.StatusCode != row.HTTP {
+			t.Errorf("%s is %d, want %d", row.Code, a.StatusCode, row.HTTP)
+		}
+		for path, body := range appends {
+			a := f.post(t, path, body)
+			p := wantProblem(t, a, row.HTTP, string(row.Code), "x")
+			if p.Details["reason"] != "why" || p.Title != row.Meaning {
+				t.Errorf("%s: %+v", row.Code, p)
+			}
+			retry := row.Retry == errs.RetryLater || row.Retry == errs.RetryYes
+			if (a.Header.Get("Retry-After") != "") != retry {
+				t.Errorf("%s: Retry-After %q", row.Code, a.Header.Get("Retry-After"))
 			}
 		}
-		p := wantProblem(t, f.post(t, "/v1/streams/a/k/events", events), row.HTTP, string(row.Code), "x")
-		if p.Details["reason"] != "why" || p.Title != row.Meaning {
-			t.Errorf("%s: %+v", row.Code, p)
+		if row.Code == errs.Conflict {
+			wantProblem(t, f.post(t, "/v1/topics/a/events", events, "If-Match", "*"), 412, "conflict", "x")
 		}
-		retry := row.Retry == errs.RetryLater || row.Retry == errs.RetryYes
-		if a := f.post(t, "/v1/streams/a/k/events", events); (a.Header.Get("Retry-After") != "") != retry {
-			t.Errorf("%s: Retry-After %q", row.Code, a.Header.Get("Retry-After"))
+	}
+	for path, body := range appends {
+		wantProblem(t, f.post(t, path, body, "Content-Encoding", "gzip"), 415, "invalid", "Content-Encoding")
+		wantProblem(t, f.post(t, path, strings.Repeat(" ", 9<<20+1)), 413, "too_large", "body")
+		wantProblem(t, f.post(t, strings.Replace(path, "/a/", "/none/", 1)+"?no_create=true", strings.Replace(body, `"a"`, `"none"`, 1)), 404, "not_found", "")
+	}
+}
+
+// again is a shard that has seen every commit before.
+type again struct{ *gatewaytest.Shard }
+
+func (again) Submit(calls []*event.Call) {
+	for _, c := range calls {
+		c.Outcome = event.Outcome{Streams: []event.StreamOutcome{{FirstRevision: 1, LastRevision: 1, FirstOffset: 1, LastOffset: 1}}, Repeated: true}
+		c.Done(c)
+	}
+}
+
+func TestARepeatIs200(t *testing.T) {
+	l := limits.Default()
+	f := openOver(t, Settings{}, again{gatewaytest.NewShard()}, &l, "a")
+	for path, body := range appends {
+		if a := f.post(t, path, body); a.StatusCode != 200 || !into[outcome](t, a).Repeated {
+			t.Errorf("%s: %d %s", path, a.StatusCode, a.body)
 		}
 	}
 }

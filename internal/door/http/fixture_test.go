@@ -21,7 +21,7 @@ import (
 	"github.com/gesta-db/gesta/internal/limits"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(whole{m}) }
 
 // longEnough is how long a test waits for what must come.
 const longEnough = 10 * time.Second
@@ -33,6 +33,7 @@ type fixture struct {
 	shard  *gatewaytest.Shard
 	topics *gatewaytest.Topics
 	limits *limits.Limits
+	t      testing.TB
 }
 
 func open(t testing.TB, topics ...string) *fixture { return openWith(t, Settings{}, topics...) }
@@ -46,7 +47,7 @@ func openWith(t testing.TB, s Settings, topics ...string) *fixture {
 // openOver is for shards that do more than the one in memory.
 func openOver(t testing.TB, s Settings, shard gateway.Shard, l *limits.Limits, topics ...string) *fixture {
 	t.Helper()
-	f := &fixture{topics: gatewaytest.NewTopics(topics...), limits: l}
+	f := &fixture{t: t, topics: gatewaytest.NewTopics(topics...), limits: l}
 	f.shard, _ = shard.(*gatewaytest.Shard)
 	f.gate = gateway.New(gateway.Options{Shard: shard, Topics: f.topics, Limits: l, Identity: gateway.Identity{NodeID: "n1", ClusterID: "c1", Version: "v1.2.3", Started: time.Now()}})
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -87,7 +88,7 @@ type answer struct {
 	body string
 }
 
-// do sends a request to the door. After the body come headers, name and value.
+// do sends a request to the door, and holds the answer against the contract. After the body come headers, name and value.
 func (f *fixture) do(method, path, body string, headers ...string) answer {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	for i := 0; i < len(headers); i += 2 {
@@ -95,7 +96,18 @@ func (f *fixture) do(method, path, body string, headers ...string) answer {
 	}
 	w := httptest.NewRecorder()
 	f.door.ServeHTTP(w, r)
-	return answer{w.Result(), w.Body.String()}
+	a := answer{w.Result(), w.Body.String()}
+	if why := theContract().check(f.pattern(r), method, r.Header.Get("Content-Type"), body, r.Header.Get("Ce-Type") != "", a); why != "" {
+		f.t.Error(why)
+	}
+	return a
+}
+
+func (f *fixture) pattern(r *http.Request) string {
+	if found := f.door.find(&call{Request: r}); found != nil {
+		return found.pattern
+	}
+	return ""
 }
 
 // post sends own JSON.

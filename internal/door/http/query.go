@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,7 +27,7 @@ func parseQuery(r *http.Request, allowed ...string) (query, error) {
 	for name, given := range values {
 		switch {
 		case !slices.Contains(allowed, name):
-			return nil, refuse(strings.ToValidUTF8(name, ""), "there is no parameter %.80q here; there are %s", name, strings.Join(allowed, ", "))
+			return nil, refuse(strings.ToValidUTF8(name, ""), "there is no parameter %.80q here; there are: %s", name, cmp.Or(strings.Join(allowed, ", "), "none"))
 		case len(given) > 1 && name != repeated:
 			return nil, refuse(name, "the parameter %s is given twice", name)
 		}

@@ -190,9 +190,18 @@ func TestRefusedReads(t *testing.T) {
 		{"/v1/status?x=1", 400, "invalid", "x"},
 	} {
 		wantProblem(t, f.do("GET", c.path, ""), c.status, c.code, c.field)
+		if path, _, _ := strings.Cut(c.path, "?"); strings.HasSuffix(path, "/events") {
+			continue
+		}
+		if a := f.do("HEAD", c.path, ""); a.StatusCode != c.status {
+			t.Errorf("HEAD %s: %d, want %d", c.path, a.StatusCode, c.status)
+		}
+	}
+	for _, path := range []string{"/v1/topics/a/events", "/v1/streams/a/k/events", "/v1/shards/1/events"} {
+		wantProblem(t, f.do("GET", path, "", "Accept", "image/png"), 406, "invalid", "Accept")
+		wantProblem(t, f.do("GET", path+"?limit=10001", ""), 413, "too_large", "limit")
 	}
 	wantProblem(t, f.do("HEAD", "/v1/streams/a/k/events?from=1", ""), 400, "invalid", "from")
-	wantProblem(t, f.do("GET", "/v1/topics/a/events", "", "Accept", "image/png"), 406, "invalid", "Accept")
 	wantProblem(t, f.do("GET", "/v1/topics/a/events", "", "Accept", "text/event-stream", "Last-Event-ID", "x"), 400, "invalid", "Last-Event-ID")
 	wantProblem(t, f.do("GET", "/v1/topics/a/events?envelope=gesta", "", "Accept", typeCloudBatch), 400, "invalid", "envelope")
 }
@@ -200,7 +209,7 @@ func TestRefusedReads(t *testing.T) {
 func TestDraining(t *testing.T) {
 	f := open(t, "a")
 	f.gate.Drain()
-	for _, a := range []answer{f.do("GET", "/v1/topics/a/events", ""), f.post(t, "/v1/topics/a/events", events), f.do("HEAD", "/v1/streams/a/k/events", "")} {
+	for _, a := range []answer{f.do("GET", "/v1/topics/a/events", ""), f.do("GET", "/v1/streams/a/k/events", ""), f.do("GET", "/v1/shards/1/events", ""), f.post(t, "/v1/topics/a/events", events), f.do("HEAD", "/v1/streams/a/k/events", "")} {
 		if a.StatusCode != 503 || a.Header.Get("Retry-After") != "1" {
 			t.Errorf("%d %v %s", a.StatusCode, a.Header, a.body)
 		}
@@ -345,6 +354,11 @@ func TestLists(t *testing.T) {
 	}
 	if s := into[streamList](t, f.do("GET", "/v1/topics/a/streams?prefix="+url.QueryEscape("/ü"), "")); s.Streams == nil || len(s.Streams) != 0 {
 		t.Errorf("%+v", s)
+	}
+	for _, path := range []string{"/v1/topics", "/v1/topics/a", "/v1/topics/a/streams", "/v1/status"} {
+		if a := f.do("HEAD", path, ""); a.StatusCode != 200 {
+			t.Errorf("HEAD %s: %d", path, a.StatusCode)
+		}
 	}
 	got := into[status](t, f.do("GET", "/v1/status", ""))
 	if got.NodeID != "n1" || !got.Ready || got.Topics != 3 || len(got.Shards) != 1 || got.Shards[0].LastOffset != 4 || got.Shards[0].History != "1234" {

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -183,14 +184,19 @@ func TestStreamsOutliveTimeouts(t *testing.T) {
 func TestSlowBodies(t *testing.T) {
 	f := openWith(t, Settings{ReadTimeout: 20 * time.Millisecond}, "a")
 	address := f.listen(t)
-	r, w := newPipe()
-	defer w()
-	resp, err := http.Post(address+"/v1/streams/a/k/events", "application/json", r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusRequestTimeout {
-		t.Error(resp.Status)
+	for path := range appends {
+		r, closeIt := newPipe()
+		resp, err := http.Post(address+path, "application/json", r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		closeIt()
+		a := answer{resp, string(body)}
+		wantProblem(t, a, http.StatusRequestTimeout, "unavailable", "body")
+		if why := theContract().check(f.pattern(resp.Request), "POST", "application/json", "", false, a); why != "" {
+			t.Error(why)
+		}
 	}
 }
