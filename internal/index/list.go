@@ -180,32 +180,50 @@ const listSlice = 1024
 
 // list gives a table's wanted streams, sorted. It keeps twice the limit at most.
 func (t *table) list(q *listQuery) []StreamHead {
-	var out []StreamHead
+	l := tableList{q: q}
 	for at, more := uint32(0), true; more; at += listSlice {
-		out, more = t.listSome(q, at, out)
-		if len(out) > 2*q.limit {
-			out = q.least(out)
-		}
+		more = t.listSome(&l, at)
 	}
-	return q.least(out)
+	l.cut()
+	return l.out
 }
 
-func (t *table) listSome(q *listQuery, at uint32, out []StreamHead) ([]StreamHead, bool) {
+func (t *table) listSome(l *tableList, at uint32) bool {
 	defer t.runlock(t.rlock())
-	topic, ok := t.byTopic[string(q.topic)]
+	topic, ok := t.byTopic[string(l.q.topic)]
 	n := t.streams.len()
 	if !ok || at >= n {
-		return out, false
+		return false
 	}
 	for i := at; i < min(n, at+listSlice); i++ {
-		if s := t.streams.at(i); s.topic == topic && q.wants(t.key(s)) {
-			out = append(out, StreamHead{Key: bytes.Clone(t.key(s)), Head: t.headOf(s)})
+		if s := t.streams.at(i); s.topic == topic {
+			l.offer(t.key(s), t.headOf(s))
 		}
 	}
-	return out, true
+	return true
 }
 
-func (q *listQuery) least(out []StreamHead) []StreamHead {
-	sort.Slice(out, func(i, j int) bool { return bytes.Compare(out[i].Key, out[j].Key) < 0 })
-	return out[:min(len(out), q.limit)]
+// tableList gathers the least keys of a table, which has them in no order.
+type tableList struct {
+	q     *listQuery
+	out   []StreamHead
+	bound []byte // once there are enough: the greatest key that may still matter
+}
+
+func (l *tableList) offer(key []byte, h Head) {
+	if l.bound != nil && bytes.Compare(key, l.bound) > 0 || !l.q.wants(key) {
+		return
+	}
+	l.out = append(l.out, StreamHead{Key: bytes.Clone(key), Head: h})
+	if len(l.out) > 2*l.q.limit {
+		l.cut()
+	}
+}
+
+func (l *tableList) cut() {
+	sort.Slice(l.out, func(i, j int) bool { return bytes.Compare(l.out[i].Key, l.out[j].Key) < 0 })
+	if len(l.out) >= l.q.limit {
+		l.out = l.out[:l.q.limit]
+		l.bound = l.out[len(l.out)-1].Key
+	}
 }
