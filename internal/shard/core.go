@@ -159,6 +159,7 @@ func (c *Core) Resolved(t *task) {
 
 // Advance does everything that is due at a moment and tells what must happen outside.
 func (c *Core) Advance(now time.Time) Step {
+	c.noticeJump(now)
 	c.now = now
 	c.ready()
 	c.unpark()
@@ -173,6 +174,17 @@ func (c *Core) Advance(now time.Time) Step {
 	out := c.out
 	c.out = Step{}
 	return out
+}
+
+// clockJump is how far the clock may move between two looks at it before it is worth a word. The core is looked after ten times a
+// second, and recorded time never goes back, whatever the clock does.
+const clockJump = time.Minute
+
+func (c *Core) noticeJump(now time.Time) {
+	// Without Round the difference would be that of the monotonic clock, which never jumps.
+	if d := now.Round(0).Sub(c.now.Round(0)); !c.now.IsZero() && (d > clockJump || d < -clockJump) {
+		c.cfg.Logger.Warn("the clock jumped, or the process was suspended; recorded times never go back", "by", d)
+	}
 }
 
 func (c *Core) ready() {
