@@ -101,6 +101,7 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 		return err
 	}
 	n.starting.from(n.gate)
+	n.http.Open(n.gate)
 	n.watch()
 	n.serve("grpc", n.listen.grpc, n.grpc.Serve)
 	n.log.Info("ready", "grpc", n.Addr(), "http", n.HTTPAddr(), "data", c.Data, "node", n.folder.identity.NodeID,
