@@ -32,6 +32,9 @@ type Options struct {
 	// LogListener and IndexListener hear of the storage's doings.
 	LogListener   *seglog.Listener
 	IndexListener *index.Listener
+
+	// tune changes the index's options, for tests.
+	tune func(*index.Options)
 }
 
 // Listener hears what a shard does. Every field may be nil; none may block.
@@ -104,7 +107,11 @@ func Open(o Options) (*Shard, error) {
 	if disk.Cut != nil && o.Listener != nil && o.Listener.Cut != nil {
 		o.Listener.Cut(*disk.Cut)
 	}
-	ix, err := index.Open(index.Options{Dir: o.IndexDir, BlockCacheBytes: o.Limits.BlockCacheBytes, HeadsCacheBytes: o.Limits.HeadsCacheBytes, IDWindow: idWindow(o.Config, disk), Listener: o.IndexListener})
+	io := index.Options{Dir: o.IndexDir, BlockCacheBytes: o.Limits.BlockCacheBytes, HeadsCacheBytes: o.Limits.HeadsCacheBytes, IDWindow: idWindow(o.Config, disk), Listener: o.IndexListener}
+	if o.tune != nil {
+		o.tune(&io)
+	}
+	ix, err := index.Open(io)
 	if err != nil {
 		_ = disk.Close()
 		return nil, fmt.Errorf("open index of shard %d: %w", o.Number, err)
