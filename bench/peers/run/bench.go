@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gesta-db/gesta/bench/peers/internal/gesta"
+	"github.com/gesta-db/gesta/bench/peers/internal/peer"
+	"github.com/gesta-db/gesta/bench/peers/internal/report"
+)
+
+// bench is an execution under way.
+type bench struct {
+	config
+	figures report.Figures
+	data    string // the folder for data, removed at the end
+	round   int
+	kinds   []peer.Kind
+}
+
+func execute(ctx context.Context, c config) error {
+	b := &bench{config: c}
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.data)
+	began := time.Now()
+	for b.round = 1; b.round <= b.rounds; b.round++ {
+		if err := b.once(ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.loads(ctx); err != nil {
+		return err
+	}
+	b.figures.Seconds = time.Since(began).Seconds()
+	return b.write()
+}
+
+func (b *bench) prepare(ctx context.Context) (err error) {
+	if b.data, err = os.MkdirTemp(b.dir, "data-"); err != nil {
+		return err
+	}
+	if err := os.Chmod(b.data, 0o755); err != nil { // PostgreSQL runs as another user
+		return err
+	}
+	if b.peers {
+		b.kinds = peer.Kinds()
+		b.installPostgres(ctx)
+	}
+	return b.describe(ctx)
+}
+
+// once is a round: the works of the same kind side by side, with probes of the disk between them.
+func (b *bench) once(ctx context.Context) error {
+	steps := []func(context.Context) error{
+		b.probeDisk, b.fewCallers, b.beside(64, report.Append64),
+		b.probeDisk, b.manyCallers, b.beside(256, report.Append256),
+		b.probeDisk, b.bulk, b.probeDisk,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) probeDisk(ctx context.Context) error {
+	raw, err := gesta.Disk(ctx, b.binary, b.data, b.probe)
+	if err != nil {
+		return err
+	}
+	d := report.Disk{Round: b.round, Raw: raw}
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return err
+	}
+	b.figures.Disk = append(b.figures.Disk, d)
+	b.say("disk", "probe", fmt.Sprintf("%.0f fdatasync/s, %.0f MiB/s", d.Syncs, d.Fill))
+	return nil
+}
+
+func (b *bench) add(s report.Sample) {
+	s.Round = b.round
+	b.figures.Samples = append(b.figures.Samples, s)
+	text := fmt.Sprintf("%.0f/s, p50 %.2f ms, p99 %.2f ms", s.Rate, s.P50, s.P99)
+	if !s.Verified {
+		text += fmt.Sprintf("; NOT VERIFIED: acknowledged %d, kept %d", s.Acknowledged, s.Kept)
+	}
+	b.say(s.System, s.Work, text)
+}
+
+func (b *bench) say(system, work, text string) {
+	fmt.Fprintf(os.Stderr, "round %d/%d  %-17s %-18s %s\n", min(b.round, b.rounds), b.rounds, system, work, text)
+}
+
+// skip notes once that something cannot be measured here.
+func (b *bench) skip(what string, err error) {
+	note := what + ": " + err.Error()
+	for _, known := range b.figures.Skipped {
+		if known == note {
+			return
+		}
+	}
+	b.figures.Skipped = append(b.figures.Skipped, note)
+	b.say(what, "skipped", err.Error())
+}
+
+// fresh is an empty folder for one server; done removes it.
+func (b *bench) fresh() (dir string, done func(), err error) {
+	if dir, err = os.MkdirTemp(b.data, "server-"); err != nil {
+		return "", nil, err
+	}
+	return dir, func() { os.RemoveAll(dir) }, os.Chmod(dir, 0o755)
+}
+
+func (b *bench) write() error {
+	if err := os.MkdirAll(b.out, 0o755); err != nil {
+		return err
+	}
+	name := filepath.Join(b.out, "benchmarks")
+	old, err := os.ReadFile(name + ".md")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if old == nil {
+		old = []byte("# Benchmarks\n")
+	}
+	raw, err := b.figures.Encode()
+	if err != nil {
+		return err
+	}
+	for suffix, text := range map[string]string{".md": b.figures.Page(string(old)), ".json": string(raw), ".svg": b.figures.Chart()} {
+		if err := os.WriteFile(name+suffix, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(os.Stderr, "written:", name+".md, .json, .svg")
+	return nil
+}
