@@ -132,7 +132,7 @@ func sharedIndex(b *testing.B, streams int) *filled {
 // reportCPU adds the processor time of an operation to what a benchmark prints.
 func reportCPU(b *testing.B) {
 	began := cpuTime()
-	b.Cleanup(func() { b.ReportMetric(float64((cpuTime() - began).Nanoseconds())/float64(b.N), "cpu-ns/op") })
+	b.Cleanup(func() { b.ReportMetric(float64((cpuTime()-began).Nanoseconds())/float64(b.N), "cpu-ns/op") })
 }
 
 var benchDirs []string

@@ -3,6 +3,7 @@ package index
 import (
 	"encoding/binary"
 	"errors"
+	"math/bits"
 )
 
 // errShort is a value that ends early or holds an impossible number. Values are under Pebble's checksums, so this is a bug or
@@ -63,42 +64,52 @@ func (in *input) err() error {
 	return nil
 }
 
-// Columns of numbers: one byte says whether all are equal (one number follows) or each follows.
-const (
-	columnEqual = 0
-	columnEach  = 1
-)
-
+// appendColumn encodes numbers as the least of them and what each is above it, all in the same width (1 byte for the width, 0 when
+// all are equal), so that they are read without branches.
 func appendColumn(dst []byte, values []uint64) []byte {
+	least, most := ^uint64(0), uint64(0)
 	for _, v := range values {
-		if v != values[0] {
-			dst = append(dst, columnEach)
-			for _, v := range values {
-				dst = binary.AppendUvarint(dst, v)
-			}
-			return dst
-		}
+		least, most = min(least, v), max(most, v)
 	}
-	dst = append(dst, columnEqual)
-	if len(values) > 0 {
-		dst = binary.AppendUvarint(dst, values[0])
+	width := 0
+	if most > least {
+		width = (bits.Len64(most-least) + 7) / 8
+	}
+	dst = binary.AppendUvarint(append(dst, byte(width)), least)
+	for _, v := range values {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], v-least)
+		dst = append(dst, b[:width]...)
 	}
 	return dst
 }
 
+// column decodes as many numbers as dst has room for.
 func (in *input) column(dst []uint64) {
-	if len(dst) == 0 {
-		in.byte()
+	width, least := uint64(in.byte()), in.uvarint()
+	b := in.bytes(width * uint64(len(dst)))
+	if in.bad || width > 8 {
+		in.fail()
 		return
 	}
-	if in.byte() == columnEqual {
-		v := in.uvarint()
+	switch width {
+	case 0:
 		for i := range dst {
-			dst[i] = v
+			dst[i] = least
 		}
-		return
-	}
-	for i := range dst {
-		dst[i] = in.uvarint()
+	case 1:
+		for i, v := range b {
+			dst[i] = least + uint64(v)
+		}
+	case 2:
+		for i := range dst {
+			dst[i] = least + uint64(binary.LittleEndian.Uint16(b[2*i:]))
+		}
+	default:
+		for i := range dst {
+			var v [8]byte
+			copy(v[:], b[uint64(i)*width:uint64(i+1)*width])
+			dst[i] = least + binary.LittleEndian.Uint64(v[:])
+		}
 	}
 }

@@ -28,7 +28,7 @@ func TestHeadsBudget(t *testing.T) {
 		head := Head{Revision: truth[string(key)].Revision + 1, Offset: uint64(i)}
 		truth[string(key)] = head
 		h.put(hash, benchTopic, key, head, 0)
-		h.put(hash, benchTopic, key, Head{}, 0)        // older
+		h.put(hash, benchTopic, key, Head{}, 0)                          // older
 		h.put(hash, benchTopic, key, Head{Revision: 9e9, Offset: 1}, 44) // of another generation
 		if i == 0 {
 			h.put(streamHash(benchTopic, hot), benchTopic, hot, Head{Revision: 7}, 0)
@@ -37,8 +37,9 @@ func TestHeadsBudget(t *testing.T) {
 			hits++
 		}
 	}
-	if n := h.bytes(); n > budget || n < budget/2 {
-		t.Fatalf("the cache takes %d bytes of %d", n, budget)
+	var m Metrics
+	if h.measure(&m); m.HeadsBytes > budget || m.HeadsBytes < budget/2 {
+		t.Fatalf("the cache takes %d bytes of %d", m.HeadsBytes, budget)
 	}
 	if hits < 1_950 {
 		t.Fatalf("the stream that is always used was found %d times of 2000", hits)
@@ -186,5 +187,29 @@ func TestHashesDiffer(t *testing.T) {
 	long := binary.BigEndian.AppendUint64(make([]byte, 5000), 1)
 	if IDHash(long, nil, nil) == IDHash(long[:len(long)-1], nil, nil) {
 		t.Fatal("long names have one hash")
+	}
+}
+
+// TestHeadsWarm opens an index again: the first look-up brings the heads back, and then absent streams are known to be absent, as
+// long as everything fits.
+func TestHeadsWarm(t *testing.T) {
+	s := newSmall(4, 200)
+	fs := vfs.NewMem()
+	ix, err := s.open(fs)
+	ok(t, err)
+	ok(t, s.run(ix))
+	ok(t, ix.Close())
+	for _, budget := range []int64{1 << 20, 0} {
+		ix, err := Open(Options{Dir: "index", FS: fs, BlockCacheBytes: 1 << 20, HeadsCacheBytes: 4 * budget})
+		ok(t, err)
+		_, _, err = ix.SealedHead(benchTopic, []byte("absent"))
+		ok(t, err)
+		<-ix.warm.heads
+		other := []byte("also absent")
+		if _, known := ix.heads.get(streamHash(benchTopic, other), benchTopic, other); known != (budget > 0) {
+			t.Fatalf("with a budget of %d the absent stream is known: %v", budget, known)
+		}
+		s.check(t, ix)
+		ok(t, ix.Close())
 	}
 }

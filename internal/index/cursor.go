@@ -117,6 +117,30 @@ func (c *cursor) stream(s *segment, topic, key []byte) (*streamEntry, bool, erro
 	return &c.block.entry, true, nil
 }
 
+// eachStream calls f with every stream of a segment until f returns false. What it is given is valid during the call.
+func (c *cursor) eachStream(s *segment, f func(topic, key []byte, head Head) bool) error {
+	prefix := appendKey(nil, s.Segment, kindStream)
+	for ok := c.it.SeekGE(prefix); ok; ok = c.it.Next() {
+		block, mine, err := c.value(prefix)
+		if err != nil || !mine {
+			return err
+		}
+		rest := c.it.Key()[keyHead:]
+		topic := rest[1 : 1+rest[0]]
+		c.block.reset(block)
+		for c.block.next() {
+			e := &c.block.entry
+			if !f(topic, c.block.key, Head{Revision: e.lastRevision, Offset: s.FirstOffset + e.lastOffset}) {
+				return nil
+			}
+		}
+		if err := c.block.in.err(); err != nil {
+			return c.failed(err)
+		}
+	}
+	return c.failed(c.it.Error())
+}
+
 // place finds where an event is.
 func (c *cursor) place(s *segment, offset uint64) (place, bool, error) {
 	if ok, err := c.chunk(s, offset); !ok {

@@ -21,11 +21,12 @@ const (
 // As long as the cache holds every stream that was ever ingested, what it lacks does not exist: new streams cost no look-up in the
 // segments.
 type heads struct {
-	// partial is set when some ingested stream is not in the cache, for ever.
+	// partial is set while some ingested stream may never have been put.
 	partial atomic.Bool
+	doubts  atomic.Uint64 // how often that was said
+	doubtMu sync.Mutex
 	// generation rises when a segment was ingested: what was found in older ones must not be put any more.
 	generation atomic.Uint64
-	hits, miss atomic.Uint64
 	parts      [headParts]headPart
 }
 
@@ -38,6 +39,8 @@ type headPart struct {
 	oldest int // page to empty next; the one before it is being filled
 	filled bool
 	lost   bool // an entry was dropped, or did not fit
+
+	hits, misses uint64
 }
 
 func newHeads(budget int64) *heads {
@@ -58,14 +61,14 @@ func (h *heads) get(hash uint64, topic, key []byte) (Head, bool) {
 	e := p.find(hash, topic, key)
 	if e == nil {
 		known := !p.lost && !h.partial.Load()
+		p.misses++
 		p.mu.Unlock()
-		h.miss.Add(1)
 		return Head{}, known
 	}
 	e[3] = 1
+	p.hits++
 	head := Head{Revision: binary.LittleEndian.Uint64(e[4:]), Offset: binary.LittleEndian.Uint64(e[12:])}
 	p.mu.Unlock()
-	h.hits.Add(1)
 	return head, true
 }
 
@@ -81,15 +84,67 @@ func (h *heads) put(hash uint64, topic, key []byte, head Head, generation uint64
 	if e == nil {
 		e = p.insert(hash, topic, key)
 	}
+	p.raise(e, head)
+}
+
+// raise writes a head into an entry, unless that has a newer one.
+func (p *headPart) raise(e []byte, head Head) {
 	if e != nil && binary.LittleEndian.Uint64(e[4:]) <= head.Revision {
 		binary.LittleEndian.PutUint64(e[4:], head.Revision)
 		binary.LittleEndian.PutUint64(e[12:], head.Offset)
 	}
 }
 
+// spare tells whether an entry of this size fits without another being dropped.
+func (p *headPart) spare(size int) bool {
+	need := 0
+	if p.n >= len(p.words)/8*7 {
+		need += len(p.words) * 8
+	}
+	if !p.fits(size) {
+		need += headPage
+	}
+	return !p.filled && size <= headPage/4 && p.bytes()+need <= p.budget
+}
+
+// fill puts a head where there is room to spare; false when there is none. It needs no generation: as long as there is room, nothing
+// was ever dropped, so a newer head is there and stays.
+func (h *heads) fill(topic, key []byte, head Head) bool {
+	hash := streamHash(topic, key)
+	p := h.part(hash)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.find(hash, topic, key)
+	if e == nil {
+		if p.lost = p.lost || !p.spare(headFixed+len(topic)+len(key)); p.lost {
+			return false
+		}
+		e = p.insert(hash, topic, key)
+	}
+	p.raise(e, head)
+	return true
+}
+
+// complete says that every ingested stream was put since doubts was read.
+func (h *heads) complete(doubts uint64) {
+	h.doubtMu.Lock()
+	defer h.doubtMu.Unlock()
+	if h.doubts.Load() == doubts {
+		h.partial.Store(false)
+	}
+}
+
+// doubt says that streams may come that are not put.
+func (h *heads) doubt() {
+	h.doubtMu.Lock()
+	defer h.doubtMu.Unlock()
+	h.partial.Store(true)
+	h.doubts.Add(1)
+}
+
 // clear forgets everything; what is not in the cache is then unknown.
 func (h *heads) clear() {
-	h.partial.Store(true)
+	h.doubt()
 	for i := range h.parts {
 		p := &h.parts[i]
 		p.mu.Lock()
@@ -98,15 +153,16 @@ func (h *heads) clear() {
 	}
 }
 
-// bytes is what the cache takes now.
-func (h *heads) bytes() (n int64) {
+// measure fills in what the cache takes now, and its counters.
+func (h *heads) measure(m *Metrics) {
 	for i := range h.parts {
 		p := &h.parts[i]
 		p.mu.Lock()
-		n += int64(p.bytes())
+		m.HeadsBytes += int64(p.bytes())
+		m.HeadHits += p.hits
+		m.HeadMisses += p.misses
 		p.mu.Unlock()
 	}
-	return n
 }
 
 func (p *headPart) bytes() int { return len(p.words)*8 + len(p.pages)*headPage }

@@ -152,7 +152,7 @@ func (ix *Index) sealed(number uint64) *segment {
 func (ix *Index) publish(s *segment) error {
 	t := ix.view.Load().table(s.Segment)
 	if t == nil {
-		ix.heads.partial.Store(true)
+		ix.heads.doubt()
 	}
 	ix.version.Add(1)
 	ix.change(func(v *view) *view { return v.ingested(s) })

@@ -19,9 +19,9 @@ func (ix *Index) Metrics() Metrics {
 	v := ix.view.Load()
 	m := Metrics{
 		Segments: len(v.sealed), Tables: len(v.active), DiskBytes: ix.Bytes(),
-		HeadsBytes: ix.heads.bytes(), FilterBytes: ix.filterBytes(), IDWindowBytes: ix.ids.bytes(),
-		BlockCacheBytes: ix.cache.Metrics().Size, HeadHits: ix.heads.hits.Load(), HeadMisses: ix.heads.miss.Load(),
+		FilterBytes: ix.filterBytes(), IDWindowBytes: ix.ids.bytes(), BlockCacheBytes: ix.cache.Metrics().Size,
 	}
+	ix.heads.measure(&m)
 	for _, t := range v.active {
 		locked := t.rlock()
 		m.ActiveEvents += uint64(t.rows.len())

@@ -9,6 +9,7 @@ func (ix *Index) SealedHead(topic, key []byte) (Head, bool, error) {
 	if h, ok := ix.heads.get(hash, topic, key); ok {
 		return h, h.Revision > 0, nil
 	}
+	ix.wantHeads()
 	generation := ix.heads.generation.Load()
 	h, err := ix.coldHead(ix.view.Load().sealed, hash, topic, key)
 	if err != nil {

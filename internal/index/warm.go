@@ -1,7 +1,9 @@
 package index
 
 import (
+	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -11,16 +13,23 @@ type warmer struct {
 	ids  chan struct{} // closed when the window is full, or err is set
 	err  error
 	done chan struct{}
+
+	sealed []*segment // what was there at the start
+	once   *sync.Once
+	heads  chan struct{} // closed when the heads are in the cache, as far as they fit
 }
 
 func (w *warmer) close() {
 	w.stop.Store(true)
 	<-w.done
+	w.once.Do(func() { close(w.heads) })
+	<-w.heads
 }
 
 func (ix *Index) warmUp(sealed []*segment) {
 	w := &ix.warm
 	w.ids, w.done, w.err = make(chan struct{}), make(chan struct{}), nil
+	w.sealed, w.once, w.heads = sealed, new(sync.Once), make(chan struct{})
 	w.stop.Store(false)
 	if len(sealed) == 0 {
 		close(w.ids)
@@ -97,4 +106,43 @@ func (ix *Index) filterBytes() (n int64) {
 		}
 	}
 	return n
+}
+
+// wantHeads fills the cache of heads from the segments that were there at the start, newest first. It begins when a head is asked
+// for and missed: an idle server has no use for it.
+func (ix *Index) wantHeads() {
+	w := &ix.warm
+	w.once.Do(func() {
+		if len(w.sealed) == 0 {
+			close(w.heads)
+			return
+		}
+		go func() {
+			defer close(w.heads)
+			<-w.done
+			_ = ix.warmHeads(w.sealed) // without it look-ups are slower, not wrong, and meet the same error
+		}()
+	})
+}
+
+// warmHeads makes the cache complete if all heads fit.
+func (ix *Index) warmHeads(sealed []*segment) error {
+	c, err := ix.cursor()
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	doubts, fits := ix.heads.doubts.Load(), true
+	fill := func(topic, key []byte, head Head) bool {
+		fits = ix.heads.fill(topic, key, head) && fits
+		return !ix.warm.stop.Load()
+	}
+	for _, s := range slices.Backward(sealed) {
+		if err := c.eachStream(s, fill); err != nil || ix.warm.stop.Load() || !fits {
+			return err
+		}
+		runtime.Gosched()
+	}
+	ix.heads.complete(doubts)
+	return nil
 }
