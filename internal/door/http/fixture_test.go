@@ -2,7 +2,6 @@ package http
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -265,15 +264,6 @@ func (s *sse) next() (e sseEvent, ok bool) {
 func (s *sse) close() {
 	s.cancel()
 	_ = s.resp.Body.Close()
-}
-
-func compact(t testing.TB, v []byte) string {
-	t.Helper()
-	var b bytes.Buffer
-	if err := json.Compact(&b, v); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
 }
 
 // newPipe gives a body that has begun and does not go on until it is closed.
