@@ -27,9 +27,13 @@ import (
 // Errors: invalid and too_large name the field ("streams[0].events[3].type", also in the detail "field") and the limit;
 // unsupported for a field that this version does not know, since leaving it out could change what was meant.
 func DecodeAppendRequest(b []byte, lim *limits.Limits, newID func() string) (*Commit, error) {
+	return decode(b, lim, newID, nil)
+}
+
+func decode(b []byte, lim *limits.Limits, newID func() string, traceparent []byte) (*Commit, error) {
 	d := decoders.Get().(*decoder)
 	defer d.release()
-	d.lim, d.newID = lim, newID
+	d.lim, d.newID, d.traceparent = lim, newID, traceparent
 	return d.decode(b)
 }
 
@@ -44,8 +48,11 @@ func FromProto(m *gestav1.AppendRequest, lim *limits.Limits, newID func() string
 
 // decoder is one decoding under way; its lists are kept for the next one.
 type decoder struct {
-	lim    *limits.Limits
-	newID  func() string
+	lim   *limits.Limits
+	newID func() string
+	// traceparent is what events without one get; nil: nothing.
+	traceparent []byte
+
 	commit *Commit
 	slab   []byte // all that the commit keeps
 	seed   string // of ids derived from the command's
@@ -81,7 +88,7 @@ func (d *decoder) decode(b []byte) (*Commit, error) {
 		return nil, err
 	}
 	o := new(one)
-	d.commit, d.slab = &o.commit, make([]byte, 0, len(b))
+	d.commit, d.slab = &o.commit, make([]byte, 0, d.room(len(b), events))
 	list := o.events[:]
 	if o.commit.Streams = o.streams[:]; streams > 1 {
 		o.commit.Streams = make([]Append, streams)
@@ -96,6 +103,14 @@ func (d *decoder) decode(b []byte) (*Commit, error) {
 		return nil, err
 	}
 	return d.commit, d.checkWhole()
+}
+
+// room is what the commit's bytes take.
+func (d *decoder) room(request, events int) int {
+	if d.traceparent != nil {
+		request += events * traceparentRoom
+	}
+	return request
 }
 
 // count tells how much memory the commit needs, before any is taken.
@@ -264,6 +279,9 @@ func (d *decoder) streamEvents(b []byte, list []Prepared) (n int, err error) {
 func (d *decoder) prepare(b []byte, to *Prepared) error {
 	p := parts{metadata: d.metadata[:0], tags: d.tags[:0]} // on the stack
 	name, bad := p.scan(b)
+	if d.traceparent != nil {
+		p.trace(d.traceparent)
+	}
 	d.metadata, d.tags = p.metadata, p.tags
 	if bad != nil {
 		return d.refuse(name, bad)
