@@ -37,8 +37,9 @@ type StreamResult struct {
 type AppendOption func(*appendOptions)
 
 type appendOptions struct {
-	commandID string
-	noCreate  bool
+	commandID   string
+	noCreate    bool
+	traceparent string // the context's, for events without one
 }
 
 // CommandID names the whole commit for idempotency, beside the ids of its events; up to 256 bytes, unique for the first stream.
@@ -75,7 +76,7 @@ func (c *Client) commit(ctx context.Context, streams []Append, opts []AppendOpti
 		return l.start(ctx, streams, opts).outcome()
 	}
 	k := newCall()
-	if err := k.encode(streams, opts); err != nil {
+	if err := k.encode(ctx, streams, opts); err != nil {
 		return Result{}, err
 	}
 	if _, ok := ctx.Deadline(); !ok {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -44,8 +45,8 @@ func (k *call) recycle() {
 }
 
 // encode prepares the request.
-func (k *call) encode(streams []Append, opts []AppendOption) *Error {
-	var o appendOptions
+func (k *call) encode(ctx context.Context, streams []Append, opts []AppendOption) *Error {
+	o := appendOptions{traceparent: traceparentOf(ctx)}
 	for _, opt := range opts {
 		opt(&o)
 	}

@@ -42,7 +42,7 @@ const (
 // appendRequest writes an AppendRequest. Events without an id get one.
 func appendRequest(dst []byte, streams []Append, o appendOptions) []byte {
 	for i := range streams {
-		dst = appendStream(dst, &streams[i])
+		dst = appendStream(dst, &streams[i], o.traceparent)
 	}
 	dst = appendText(dst, tagCommandID, o.commandID)
 	if o.noCreate {
@@ -51,7 +51,7 @@ func appendRequest(dst []byte, streams []Append, o appendOptions) []byte {
 	return dst
 }
 
-func appendStream(dst []byte, a *Append) []byte {
+func appendStream(dst []byte, a *Append, traceparent string) []byte {
 	var rule [16]byte
 	expectation := appendExpectation(rule[:0], a.Expect)
 	size := sizeText(a.Topic) + sizeText(a.Key)
@@ -59,7 +59,7 @@ func appendStream(dst []byte, a *Append) []byte {
 		size += 1 + protowire.SizeBytes(len(expectation))
 	}
 	for i := range a.Events {
-		size += 1 + protowire.SizeBytes(sizeEvent(&a.Events[i]))
+		size += 1 + protowire.SizeBytes(sizeEvent(&a.Events[i], traceparent))
 	}
 	dst = append(dst, tagStreams)
 	dst = protowire.AppendVarint(dst, uint64(size))
@@ -70,25 +70,25 @@ func appendStream(dst []byte, a *Append) []byte {
 		dst = protowire.AppendBytes(dst, expectation)
 	}
 	for i := range a.Events {
-		dst = appendEvent(dst, &a.Events[i])
+		dst = appendEvent(dst, &a.Events[i], traceparent)
 	}
 	return dst
 }
 
-func appendEvent(dst []byte, e *Event) []byte {
+func appendEvent(dst []byte, e *Event, traceparent string) []byte {
 	dst = append(dst, tagEvents)
-	dst = protowire.AppendVarint(dst, uint64(sizeEvent(e)))
+	dst = protowire.AppendVarint(dst, uint64(sizeEvent(e, traceparent)))
 	if e.ID == "" {
 		// The id is the first field: what follows it is the event without one.
 		dst = append(dst, 1<<3|2, idBytes)
 		dst = appendID(dst)
 	}
-	return eventwire.AppendEvent(dst, e)
+	return appendTrace(eventwire.AppendEvent(dst, e), e, traceparent)
 }
 
-// sizeEvent is the event's size with the id it gets if it has none.
-func sizeEvent(e *Event) int {
-	n := eventwire.SizeEvent(e)
+// sizeEvent is the event's size with the id and the traceparent that it gets if it has none.
+func sizeEvent(e *Event, traceparent string) int {
+	n := eventwire.SizeEvent(e) + sizeTrace(e, traceparent)
 	if e.ID == "" {
 		n += 2 + idBytes
 	}

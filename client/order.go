@@ -46,7 +46,7 @@ func (l *lane) start(ctx context.Context, streams []Append, opts []AppendOption)
 	p := &Pending{done: make(chan struct{})}
 	k := &p.call
 	k.pending = p
-	if err := k.encode(streams, opts); err != nil {
+	if err := k.encode(ctx, streams, opts); err != nil {
 		return failedPending(err)
 	}
 	if d, ok := ctx.Deadline(); ok {

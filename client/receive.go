@@ -136,7 +136,7 @@ func (r *Reader) open() *Error {
 	}
 	n, turn := r.client.node()
 	var ctx context.Context
-	ctx, r.cancel = context.WithCancel(r.ctx)
+	ctx, r.cancel = context.WithCancel(telling(r.ctx))
 	stream, err := n.conn.NewStream(ctx, &readDesc, gestav1.Log_Read_FullMethodName, grpc.ForceCodecV2(rawCodec{}))
 	if err == nil {
 		r.stream, r.addr, r.turn, r.live = stream, n.addr, turn, false

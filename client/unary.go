@@ -19,7 +19,7 @@ const (
 
 // unary makes a call until it has an answer that is not to be retried, or its time is over.
 func unary[M any](ctx context.Context, c *Client, kind effect, call func(context.Context, *grpc.ClientConn) (M, error)) (M, error) {
-	ctx, cancel := timeout(ctx, c.opts.Timeout)
+	ctx, cancel := timeout(telling(ctx), c.opts.Timeout)
 	defer cancel()
 	var none M
 	var tried attempts

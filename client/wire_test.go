@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"math"
 	"strings"
 	"testing"
@@ -54,7 +55,7 @@ func TestRequestsAreProtobuf(t *testing.T) {
 			opts = append(opts, NoCreate())
 		}
 		k := newCall()
-		if err := k.encode(streams, opts); err != nil {
+		if err := k.encode(context.Background(), streams, opts); err != nil {
 			t.Fatal(err)
 		}
 		wait := rapid.Int64Range(0, math.MaxInt64).Draw(t, "timeout")
