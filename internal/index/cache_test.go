@@ -86,7 +86,7 @@ func TestIDWindow(t *testing.T) {
 			hashes[j] = random.Uint64()
 		}
 		slices.Sort(hashes)
-		w.add(s, hashes)
+		w.add(hashed{s, hashes})
 		segments, ids = append(segments, s), append(ids, hashes)
 	}
 	for i := len(segments) - window/each; i < len(segments); i++ {

@@ -80,22 +80,45 @@ func (p *idPart) slots(word uint32, dst []uint8) []uint8 {
 	return dst
 }
 
-// add puts a segment's ids in; hashes are sorted. What has left the window is dropped on the way. Segments come in order; one that
-// comes again has no ids that it did not have.
-func (w *idWindow) add(s *segment, hashes []uint64) {
-	if w.replace(s) {
+// hashed is a segment and the sorted hashes of its ids.
+type hashed struct {
+	segment *segment
+	hashes  []uint64
+}
+
+// add puts the ids of segments in, and drops on the way what has left the window. It goes through the whole window, so several
+// segments at once are cheaper than one after the other. Segments come in order; one that comes again has no ids that it did
+// not have.
+func (w *idWindow) add(all ...hashed) {
+	all = slices.DeleteFunc(all, func(h hashed) bool { return w.replace(h.segment) })
+	if len(all) == 0 {
 		return
 	}
-	slot := w.join(s)
-	dead := w.retire(s)
-	for i := range w.parts {
-		n, _ := slices.BinarySearch(hashes, uint64(i+1)<<(64-windowBits))
-		if i == windowParts-1 {
-			n = len(hashes)
-		}
-		w.parts[i].merge(hashes[:n], slot, dead)
-		hashes = hashes[n:]
+	slots := make([]uint8, len(all))
+	for i, h := range all {
+		slots[i] = w.join(h.segment)
 	}
+	dead := w.retire(all[len(all)-1].segment)
+	var words, more []uint32
+	for part := range w.parts {
+		words = words[:0]
+		for i := range all {
+			more = all[i].cut(more[:0], part, slots[i])
+			words = mergeWords(words, more)
+		}
+		w.parts[part].merge(words, dead)
+	}
+}
+
+// cut takes a part's hashes off the front, as words.
+func (h *hashed) cut(dst []uint32, part int, slot uint8) []uint32 {
+	n := 0
+	for n < len(h.hashes) && int(h.hashes[n]>>(64-windowBits)) == part {
+		dst = append(dst, wordOf(h.hashes[n], slot))
+		n++
+	}
+	h.hashes = h.hashes[n:]
+	return dst
 }
 
 func (w *idWindow) replace(s *segment) bool {
@@ -152,29 +175,36 @@ func (w *idWindow) retire(newest *segment) *[windowSlots]bool {
 	return dead
 }
 
-// merge adds sorted hashes to the part and takes dead slots out.
-func (p *idPart) merge(hashes []uint64, slot uint8, dead *[windowSlots]bool) {
+// merge adds sorted words to the part and takes those of dead slots out.
+func (p *idPart) merge(more []uint32, dead *[windowSlots]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if dead != nil {
 		p.words = slices.DeleteFunc(p.words, func(w uint32) bool { return dead[uint8(w)] })
 	}
-	old, n := len(p.words), len(p.words)+len(hashes)
-	if n > cap(p.words) {
+	if n := len(p.words) + len(more); n > cap(p.words) {
 		p.words = append(make([]uint32, 0, n+n/8), p.words...)
 	}
-	p.words = p.words[:n]
-	for i, j := old-1, len(hashes)-1; j >= 0; {
-		n--
-		word := wordOf(hashes[j], slot)
-		if i >= 0 && p.words[i] > word {
-			p.words[n] = p.words[i]
+	p.words = mergeWords(p.words, more)
+}
+
+// mergeWords merges a sorted list into another, from the back.
+func mergeWords(words, more []uint32) []uint32 {
+	if len(words) == 0 {
+		return append(words, more...)
+	}
+	i, j := len(words)-1, len(more)-1
+	words = append(words, more...)
+	for n := len(words) - 1; j >= 0; n-- {
+		if i >= 0 && words[i] > more[j] {
+			words[n] = words[i]
 			i--
 		} else {
-			p.words[n] = word
+			words[n] = more[j]
 			j--
 		}
 	}
+	return words
 }
 
 // bytes is what the window takes now.

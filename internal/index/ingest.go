@@ -192,7 +192,7 @@ func (ix *Index) learn(s *segment) error {
 	if err != nil {
 		return err
 	}
-	ix.ids.add(s, hashes)
+	ix.ids.add(hashed{s, hashes})
 	return ix.loadFilter(c, s)
 }
 
