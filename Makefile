@@ -3,7 +3,7 @@
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 FUZZTIME  ?= 30s
-BENCH     ?= .
+BENCH     ?=
 COUNT     ?= 1
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 
@@ -65,8 +65,12 @@ release: ## cross-compile into dist/, with checksums
 	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/gesta; done
 	cd dist && { sha256sum gesta-* 2>/dev/null || shasum -a 256 gesta-*; } > SHA256SUMS
 
-bench: ## the packages' benchmarks (BENCH=regexp COUNT=n); the server's own: gesta bench
+bench: build ## measure against the bars and beside other databases (ARGS=--quick: a smoke run); BENCH=regexp COUNT=n: the packages' own benchmarks
+ifeq ($(BENCH),)
+	@bench/run $(ARGS)
+else
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+endif
 
 fuzz: ## run every fuzz target for FUZZTIME (30s)
 	@set -e; for pkg in $$(go list -f '{{.Dir}}' ./...); do grep -qs '^func Fuzz' $$pkg/*_test.go || continue; \

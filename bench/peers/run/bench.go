@@ -21,6 +21,7 @@ type bench struct {
 	data    string // the folder for data, removed at the end
 	round   int
 	kinds   []peer.Kind
+	failed  error // of Gesta; what was measured besides is written all the same
 }
 
 func execute(ctx context.Context, c config) error {
@@ -35,11 +36,11 @@ func execute(ctx context.Context, c config) error {
 			return err
 		}
 	}
-	if err := b.loads(ctx); err != nil {
+	if err := b.step(ctx, "stream loads", b.loads); err != nil {
 		return err
 	}
 	b.figures.Seconds = time.Since(began).Seconds()
-	return b.write()
+	return errors.Join(b.write(), b.failed)
 }
 
 func (b *bench) prepare(ctx context.Context) (err error) {
@@ -58,18 +59,31 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 
 // once is a round: the works of the same kind side by side, with probes of the disk between them.
 func (b *bench) once(ctx context.Context) error {
-	steps := []func(context.Context) error{
-		b.probeDisk, b.fewCallers, b.beside(64, report.Append64),
-		b.probeDisk, b.manyCallers, b.beside(256, report.Append256),
-		b.probeDisk, b.bulk, b.probeDisk,
+	for _, s := range []struct {
+		name string
+		work func(context.Context) error
+	}{
+		{"disk", b.probeDisk}, {"appends of 1 and 64 callers, and by HTTP", b.fewCallers}, {"peers", b.beside(64, report.Append64)},
+		{"disk", b.probeDisk}, {"appends of 256 callers and more", b.manyCallers}, {"peers", b.beside(256, report.Append256)},
+		{"disk", b.probeDisk}, {"batches and the whole shard", b.bulk}, {"disk", b.probeDisk},
+	} {
+		if err := b.step(ctx, s.name, s.work); err != nil {
+			return err
+		}
 	}
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	return nil
+}
+
+// step does one thing. What fails is noted on the page and fails the execution at its end; only being stopped ends it at once.
+func (b *bench) step(ctx context.Context, name string, work func(context.Context) error) error {
+	err := work(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("round %d: %w", min(b.round, b.rounds), err)
+		b.failed = errors.Join(b.failed, fmt.Errorf("%s: %w", name, err))
+		b.skip(name, err)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/gesta-db/gesta/bench/peers/internal/process"
 )
 
-// etcd puts each event under a key of its own.
+// etcd puts each event under a key of its own. More clients than one made it no faster.
 type etcd struct {
 	server *process.Server
 	client *clientv3.Client

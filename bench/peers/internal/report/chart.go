@@ -8,8 +8,8 @@ import (
 
 // The chart's measures, in pixels.
 const (
-	chartWidth = 760
-	labelWidth = 210
+	chartWidth = 780
+	labelWidth = 230
 	valueWidth = 120
 	barHeight  = 20
 	barGap     = 8

@@ -40,7 +40,7 @@ func (f *Figures) conditions(b *strings.Builder) {
 		versions = append(versions, v.Name+" "+v.Version)
 	}
 	fmt.Fprintf(b, "| versions | %s |\n", strings.Join(versions, "; "))
-	fmt.Fprintf(b, "| runs | %d rounds, in each of which everything is measured once, %v s after %v s of warm-up; %.0f minutes in all |\n", s.Rounds, s.Measure, s.Warmup, f.Seconds/60)
+	fmt.Fprintf(b, "| runs | rounds: %d, in each of which everything is measured once, %v s after %v s of warm-up; %.1f minutes in all |\n", s.Rounds, s.Measure, s.Warmup, f.Seconds/60)
 	fmt.Fprintf(b, "| again | `%s` |\n\n", s.Command)
 	if s.Quick {
 		b.WriteString("**A smoke run: it shows that everything works; its figures mean nothing.**\n\n")
@@ -91,7 +91,7 @@ func (f *Figures) afterWork(b *strings.Builder) {
 		after = append(after, float64(m.After)/mib)
 	}
 	if s := stat(after); s.Median > 0 {
-		fmt.Fprintf(b, "After appending with 1 and 64 callers the server holds %s MiB resident (%s).\n", number(s.Median), span(s))
+		fmt.Fprintf(b, "After appending with 1 and 64 callers the server holds %s MiB resident.\n", number(s.Median))
 	}
 }
 
@@ -139,7 +139,7 @@ func (f *Figures) use(b *strings.Builder) {
 		of := func(figure func(Sample) float64) float64 { return statOf(f.per(row.System, row.Work, figure)).Median }
 		r, server := of(rate), of(func(s Sample) float64 { return s.Use.ServerCores })
 		writes := of(func(s Sample) float64 { return s.Use.Writes })
-		fmt.Fprintf(b, "| %s | %s | %s | %.2f | %.2f |", row.System, row.Work, number(r), server, of(func(s Sample) float64 { return s.Use.ClientCores }))
+		fmt.Fprintf(b, "| %s | %s | %s | %.2f | %.2f |", f.title(row.System), row.Work, number(r), server, of(func(s Sample) float64 { return s.Use.ClientCores }))
 		fmt.Fprintf(b, " %s |", unless(r == 0, func() string { return fmt.Sprintf("%.2f µs", server/r*1e6) }))
 		fmt.Fprintf(b, " %s | %s | %s |\n", unless(writes == 0, func() string { return number(writes) }), unless(writes == 0, func() string { return number(r / writes) }),
 			unless(writes == 0, func() string { return fmt.Sprintf("%.3f ms", of(func(s Sample) float64 { return s.Use.WriteMs })) }))
@@ -152,6 +152,15 @@ func unless(absent bool, text func() string) string {
 		return ""
 	}
 	return text()
+}
+
+func (f *Figures) title(system string) string {
+	for _, s := range f.Systems {
+		if s.Name == system {
+			return s.Title
+		}
+	}
+	return system
 }
 
 // works are what was measured, each once, in the order in which it came.
@@ -189,7 +198,7 @@ func (f *Figures) skipped(b *strings.Builder) {
 	if len(f.Skipped) == 0 {
 		return
 	}
-	b.WriteString("### Not measured\n\n")
+	b.WriteString("### Not measured, or failed\n\n")
 	for _, s := range f.Skipped {
 		fmt.Fprintf(b, "- %s\n", s)
 	}
