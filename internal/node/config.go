@@ -20,6 +20,7 @@ type Config struct {
 	TLSKey       string        // PEM file
 	LogLevel     string        // debug, info, warn or error
 	LogFormat    string        // auto, text or json
+	Web          HTTPConfig
 	Limits       limits.Limits
 }
 

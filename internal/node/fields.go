@@ -41,13 +41,13 @@ func (f Field) Effective(c *Config) string {
 }
 
 func serverFields() []Field {
-	return []Field{
+	return append([]Field{
 		text(Field{Name: "data", Kind: Path, Default: "./gesta-data", Help: "the data folder; made when it does not exist"},
 			func(c *Config) *string { return &c.Data }),
 		text(Field{Name: "grpc", Kind: Address, Default: "127.0.0.1:7070", Help: "where gRPC listens; port 0 takes a free one",
 			Reason: "loopback only, so that nothing is served to strangers by accident"},
 			func(c *Config) *string { return &c.GRPC }),
-		text(Field{Name: "http", Kind: Address, Default: "127.0.0.1:7080", Help: "where HTTP listens (health, metrics); port 0 takes a free one"},
+		text(Field{Name: "http", Kind: Address, Default: "127.0.0.1:7080", Help: "where HTTP listens (the JSON API, health, metrics); port 0 takes a free one"},
 			func(c *Config) *string { return &c.HTTP }),
 		duration(Field{Name: "drain_timeout", Default: "15s", Range: "0s to 1h", Help: "how long a stop waits for what is under way before it cuts it off",
 			Reason: "longer than a call's own 10 s, shorter than the 30 s after which most supervisors kill"},
@@ -68,7 +68,7 @@ func serverFields() []Field {
 			func(c *Config) *string { return &c.LogLevel }),
 		text(Field{Name: "log.format", Kind: Text, Default: "auto", Range: "auto, text or json", Help: "how log lines are written; auto: text on a terminal, JSON otherwise"},
 			func(c *Config) *string { return &c.LogFormat }),
-	}
+	}, httpFields()...)
 }
 
 // limitFields makes a setting of every limit.

@@ -87,7 +87,7 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 	}
 	n.greet()
 	n.http = httpdoor.New(httpdoor.Options{
-		Gateway: n.starting, Metrics: n.metrics.handler(), TLS: tlsConfig.Clone(), Logger: n.log, Version: n.versionInfo(o.version),
+		Gateway: n.starting, Metrics: n.metrics.handler(), TLS: tlsConfig.Clone(), Logger: n.log, Version: n.versionInfo(o.version), Settings: c.Web.settings(),
 	})
 	n.serve("http", n.listen.http, n.http.Serve)
 	began := time.Now()
