@@ -122,7 +122,7 @@ func (ix *Index) Begin(segment uint64) {
 	ix.view.Store(v.with(ix.current))
 }
 
-// Add takes committed events, in the order of their offsets. Readers see all of them or none.
+// Add takes committed events of the segment begun last, in the order of their offsets. Readers see all of them or none.
 func (ix *Index) Add(events []Event) {
 	if len(events) > 0 {
 		ix.current.add(events)
