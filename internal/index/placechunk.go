@@ -56,8 +56,7 @@ func leap(p []place, i int) uint64 {
 
 // placeChunk is a decoded chunk.
 type placeChunk struct {
-	segment uint64
-	p       []place
+	p []place
 }
 
 func (c *placeChunk) decode(segment, first uint64, value []byte) error {
@@ -69,7 +68,7 @@ func (c *placeChunk) decode(segment, first uint64, value []byte) error {
 	if cap(c.p) < placesPerKey {
 		c.p = make([]place, placesPerKey)
 	}
-	c.segment, c.p = segment, c.p[:n]
+	c.p = c.p[:n]
 	c.p[0] = place{offset: first, loc: Loc{Entry: segment + in.uvarint()}, time: int64(in.uint64())}
 	var room [placesPerKey]uint64
 	steps := room[:n-1]
