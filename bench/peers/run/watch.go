@@ -29,7 +29,9 @@ func (m meter) read(ctx context.Context) reading {
 	if client == 0 {
 		client = os.Getpid()
 	}
-	r := reading{at: time.Now(), server: process.CPU(m.server), client: process.Own(client)}
+	began := time.Now()
+	r := reading{server: process.CPU(m.server), client: process.Own(client)}
+	r.at = began.Add(time.Since(began) / 2)
 	if m.writes != nil {
 		r.writes, _ = m.writes(ctx) // not worth losing a measurement for; the column stays empty
 	}

@@ -38,3 +38,16 @@ func TestCPUGrowsWithWork(t *testing.T) {
 		t.Errorf("%v before, %v after 60 ms of work", before, after)
 	}
 }
+
+func TestCPUCountsChildren(t *testing.T) {
+	worked := make(chan string, 1)
+	p, err := Start(Spec{Path: "/bin/sh", Args: []string{"-c", "(i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; echo worked; exec sleep 600) & trap 'kill $!' TERM; wait"}, Line: func(s string) { worked <- s }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	<-worked
+	if own, all := Own(p.Pid()), CPU(p.Pid()); all < own+5*time.Millisecond {
+		t.Errorf("%v itself, %v with its child, which counted to 30,000", own, all)
+	}
+}
