@@ -60,6 +60,20 @@ func (g *Gateway) Submit(ctx context.Context, who Caller, calls []*Call) {
 
 // Append is Submit for one commit, awaited. Created are topics that were made for it, also when it then failed.
 func (g *Gateway) Append(ctx context.Context, who Caller, commit *event.Commit) (outcome event.Outcome, created []string, err error) {
+	if g.tracer == nil {
+		return g.append(ctx, who, commit)
+	}
+	ctx, span := g.tracer.Step(ctx, "commit")
+	describe(span, commit)
+	outcome, created, err = g.append(ctx, who, commit)
+	if err == nil {
+		located(span, &outcome)
+	}
+	span.End(err)
+	return outcome, created, err
+}
+
+func (g *Gateway) append(ctx context.Context, who Caller, commit *event.Commit) (outcome event.Outcome, created []string, err error) {
 	done := make(chan struct{})
 	c := &Call{Commit: commit, Done: func(*Call) { close(done) }}
 	c.Deadline, _ = ctx.Deadline()

@@ -21,6 +21,7 @@ type Options struct {
 	Limits     *limits.Limits
 	Clock      clock.Clock // nil: the system's
 	Listener   *Listener   // nil: nobody listens
+	Tracer     Tracer      // nil: calls are not traced
 	Identity   Identity
 }
 
@@ -41,6 +42,7 @@ type Gateway struct {
 	limits   *limits.Limits
 	clock    clock.Clock
 	listener Listener
+	tracer   Tracer
 	identity Identity
 
 	// refusal is set while appends are refused (no disk space); draining once the node is about to stop.
@@ -59,7 +61,7 @@ type Gateway struct {
 
 // New gives a gateway over what o holds.
 func New(o Options) *Gateway {
-	g := &Gateway{shard: o.Shard, topics: o.Topics, cursors: o.Cursors, auth: o.Authorizer, limits: o.Limits, clock: o.Clock, identity: o.Identity,
+	g := &Gateway{shard: o.Shard, topics: o.Topics, cursors: o.Cursors, auth: o.Authorizer, limits: o.Limits, clock: o.Clock, tracer: o.Tracer, identity: o.Identity,
 		under: newFlight(nil)}
 	if g.auth == nil {
 		g.auth = AllowAll{}

@@ -89,7 +89,11 @@ func (a *appender) takeFrame(in *inFrame, calls []callWire) ([]callWire, error) 
 		a.budget.Give(len(in.bytes()) + len(calls)*callOverhead)
 		return calls, gateway.ErrDraining()
 	}
-	a.door.gate.Submit(a.stream.Context(), a.who, a.decode(calls, len(in.bytes())))
+	submitted := a.decode(calls, len(in.bytes()))
+	if a.door.sampled() {
+		a.door.traceCalls(a.stream.Context(), submitted)
+	}
+	a.door.gate.Submit(a.stream.Context(), a.who, submitted)
 	clear(calls) // they point into the frame
 	return calls, nil
 }

@@ -25,6 +25,8 @@ import (
 type Options struct {
 	Gateway *gateway.Gateway
 	TLS     *tls.Config // nil: plain text
+	// TraceEvery traces the appends of one in so many frames of append streams; 0: of none.
+	TraceEvery uint64
 }
 
 // Door serves gRPC on one listener.
@@ -39,6 +41,9 @@ type Door struct {
 
 	connections atomic.Int64
 	streams     atomic.Int64
+
+	traceEvery uint64        // 0: no frame is traced
+	frames     atomic.Uint64 // counted while frames are traced
 }
 
 const (
@@ -63,6 +68,9 @@ const (
 // New gives a door that is not open yet.
 func New(o Options) *Door {
 	d := &Door{gate: o.Gateway, health: health.NewServer()}
+	if d.gate.Traces() {
+		d.traceEvery = o.TraceEvery
+	}
 	d.draining, d.drain = context.WithCancel(context.Background())
 	d.server = grpc.NewServer(d.options(o.TLS)...)
 	d.server.RegisterService(&logService, d)

@@ -44,7 +44,13 @@ func openWith(t *testing.T, l *limits.Limits, topics ...string) *fixture {
 	t.Helper()
 	f := &fixture{shard: gatewaytest.NewShard(), topics: gatewaytest.NewTopics(topics...), limits: l, served: make(chan error, 1)}
 	f.gate = gateway.New(gateway.Options{Shard: f.shard, Topics: f.topics, Limits: l, Identity: gateway.Identity{NodeID: "n1", ClusterID: "c1", Version: "v1"}})
-	f.door = New(Options{Gateway: f.gate})
+	f.serve(t, Options{Gateway: f.gate})
+	return f
+}
+
+func (f *fixture) serve(t *testing.T, o Options) {
+	t.Helper()
+	f.door = New(o)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +62,6 @@ func openWith(t *testing.T, l *limits.Limits, topics ...string) *fixture {
 	}
 	f.log = gestav1.NewLogClient(f.conn)
 	t.Cleanup(func() { f.close(t) })
-	return f
 }
 
 func (f *fixture) close(t *testing.T) {

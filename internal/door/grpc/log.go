@@ -56,25 +56,32 @@ func (d *Door) head(ctx context.Context, q *gestav1.HeadRequest) (*gestav1.HeadR
 
 // append is the unary Append.
 func (d *Door) append(stream grpc.ServerStream) error {
+	ctx, span := d.serve(stream.Context(), gestav1.Log_Append_FullMethodName)
+	err := d.appendOne(ctx, stream)
+	span.End(err)
+	return err
+}
+
+func (d *Door) appendOne(ctx context.Context, stream grpc.ServerStream) error {
 	var in inFrame
 	if err := d.receive(stream, &in); errors.Is(err, io.EOF) {
 		return errs.New(errs.Invalid, "the call came without a request")
 	} else if err != nil {
 		return err
 	}
-	who, budget := d.callerOf(stream.Context())
+	who, budget := d.callerOf(ctx)
 	size := len(in.bytes())
 	if err := budget.Take(size + callOverhead); err != nil {
 		in.free()
 		return err
 	}
 	defer budget.Give(size + callOverhead)
-	commit, err := event.DecodeAppendRequest(in.bytes(), d.gate.Limits(), newID)
+	commit, err := event.DecodeTraced(in.bytes(), d.gate.Limits(), newID, traceparent(ctx))
 	in.free()
 	if err != nil {
 		return err
 	}
-	outcome, created, err := d.gate.Append(stream.Context(), who, commit)
+	outcome, created, err := d.gate.Append(ctx, who, commit)
 	if err != nil {
 		return err
 	}

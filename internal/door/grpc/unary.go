@@ -11,14 +11,19 @@ import (
 	"github.com/gesta-db/gesta/internal/errs"
 )
 
-// unary wraps every call with generated code: fields this version does not know are refused, errors are mapped.
-func (d *Door) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	if m, ok := req.(proto.Message); ok && m.ProtoReflect().Descriptor().ParentFile().Package() == "gesta.v1" {
-		if err := checkKnown(m.ProtoReflect(), ""); err != nil {
-			return nil, toStatus(err)
-		}
+// unary wraps every call with generated code: it is traced, fields this version does not know are refused, errors
+// are mapped.
+func (d *Door) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (resp any, err error) {
+	m, ok := req.(proto.Message)
+	if !ok || m.ProtoReflect().Descriptor().ParentFile().Package() != "gesta.v1" {
+		resp, err = handle(ctx, req)
+		return resp, toStatus(err)
 	}
-	resp, err := handle(ctx, req)
+	ctx, span := d.serve(ctx, info.FullMethod)
+	if err = checkKnown(m.ProtoReflect(), ""); err == nil {
+		resp, err = handle(ctx, req)
+	}
+	span.End(err)
 	return resp, toStatus(err)
 }
 

@@ -111,7 +111,7 @@ func (q *appendRequest) decode(body []byte) (*event.Commit, error) {
 	if q.noCreate {
 		q.out = appendNumber(q.out, tagNoCreate, 1)
 	}
-	return event.DecodeAppendRequest(q.out, q.gate.Limits(), rand.Text)
+	return event.DecodeTraced(q.out, q.gate.Limits(), rand.Text, q.Header.Get("Traceparent"))
 }
 
 func (q *appendRequest) headers() (err error) {

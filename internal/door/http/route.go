@@ -91,6 +91,7 @@ func (d *Door) answer(w http.ResponseWriter, c *call, found *route) error {
 		if c.gate = d.gate.Load(); c.gate == nil {
 			return errs.New(errs.Unavailable, "the node is opening its log; try again, and see /ready").With("reason", "starting")
 		}
+		return d.serve(w, c, found, handle)
 	}
 	return handle(w, c)
 }
