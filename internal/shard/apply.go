@@ -64,22 +64,31 @@ func (c *Core) fold(e replica.Entry) error {
 	return nil
 }
 
-// decide releases the calls whose entry is now decided: written as proposed, or lost to another leader's entry.
+// decide releases the calls whose entry is now decided: written as proposed, or lost to another leader's entry. Terms never fall along
+// a log, so what was proposed in an earlier term than that of a committed entry, and did not come before it, is lost as well: a
+// leader that lost its place and has it again may have proposed at the same index twice.
 func (c *Core) decide(e replica.Entry) {
-	for len(c.flights) > 0 && c.flights[0].index <= e.Index {
-		f := c.flights[0]
-		c.flights[0] = nil
-		c.flights = c.flights[1:]
-		won := f.index == e.Index && f.term == e.Term
-		if won {
+	kept := c.flights[:0]
+	for _, f := range c.flights {
+		switch {
+		case f.index == e.Index && f.term == e.Term:
 			c.proposed.applied(f)
+			c.finish(f, nil)
+		case f.index <= e.Index || f.term < e.Term:
+			c.finish(f, errs.New(errs.NoLeader, "leadership moved before the append was replicated; nothing was written: try again"))
+		default:
+			kept = append(kept, f)
 		}
-		for _, t := range f.tasks {
-			if !won {
-				t.call.Outcome = event.Outcome{}
-				t.call.Err = errs.New(errs.NoLeader, "leadership moved before the append was replicated; nothing was written: try again")
-			}
-			c.out.Done = append(c.out.Done, t)
+	}
+	clear(c.flights[len(kept):])
+	c.flights = kept
+}
+
+func (c *Core) finish(f *flight, err error) {
+	for _, t := range f.tasks {
+		if err != nil {
+			t.call.Outcome, t.call.Err = event.Outcome{}, err
 		}
+		c.out.Done = append(c.out.Done, t)
 	}
 }

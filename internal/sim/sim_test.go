@@ -75,6 +75,7 @@ func TestFailedSeeds(t *testing.T) {
 	for seed, found := range map[uint64]string{
 		2:     "a leader counted on entries that a follower had cut, and sent it a commit beyond its log",
 		10463: "two doubtful followers asked their leader so often to hand over that it never missed its quorum",
+		46598: "a leader that came back proposed at an index where it had proposed before, and was told the old proposal's fate",
 		22955: "a conflict was answered that had been judged on an entry which the group then refused",
 	} {
 		if _, err := Run(Config{Seed: seed, Nodes: 3, Steps: 8000}); err != nil {
