@@ -60,6 +60,7 @@ func (c *Core) fold(e replica.Entry) error {
 	}
 	f.index(c.ix)
 	c.tail.add(e, c.lastOffset+1, f.LastOffset)
+	c.tail.watch.tell(f.Events)
 	c.lastOffset, c.lastTime = f.LastOffset, f.LastTime
 	return nil
 }

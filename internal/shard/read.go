@@ -35,7 +35,7 @@ func (s *Shard) Read(ctx context.Context, spec event.ReadSpec) (event.Reader, er
 		return nil, err
 	}
 	defer s.leave()
-	r := &reader{s: s, spec: spec, left: spec.Limit, disk: s.disk.Log.NewReader(readAhead)}
+	r := &reader{s: s, spec: spec, left: spec.Limit}
 	r.end, _, _ = s.tail.end()
 	if err := r.begin(); err != nil {
 		r.Close()
@@ -49,8 +49,8 @@ func (s *Shard) Read(ctx context.Context, spec event.ReadSpec) (event.Reader, er
 type reader struct {
 	s    *Shard
 	spec event.ReadSpec
-	disk *seglog.Reader
-	left uint64 // events until the limit
+	disk *seglog.Reader // nil until there is something to read from it
+	left uint64         // events until the limit
 
 	// next is the offset to look at next. Backwards, everything from it on was looked at.
 	next uint64
@@ -80,7 +80,7 @@ func (r *reader) Next(ctx context.Context) (event.Batch, error) {
 		}
 		r.over = r.limited() || caughtUp && !r.spec.Follow
 		switch {
-		case len(r.batch.Events) > 0 || !caughtUp:
+		case len(r.batch.Events) > 0 || !caughtUp || r.far():
 			return r.tell(), nil
 		case r.spec.Follow && !r.live:
 			r.live, r.batch.Live = true, true
@@ -101,16 +101,23 @@ func (r *reader) tell() event.Batch {
 	return r.batch
 }
 
-// wait sleeps until there is something newer than what was looked at.
+// wait sleeps until there is something newer for this read than what was looked at.
 func (r *reader) wait(ctx context.Context) error {
+	r.rest()
 	for {
 		last, grown, closed := r.s.tail.end()
-		if last >= r.next {
+		if last >= r.next || r.far() {
 			r.end = last
 			return nil
 		}
 		if closed {
 			return errs.New(errs.Unavailable, "shard %d is closing: read on elsewhere, or later, from the last position", r.s.o.Number)
+		}
+		if r.spec.Scope != event.ScopeAll {
+			if err := r.watch(ctx); err != nil {
+				return err
+			}
+			continue
 		}
 		select {
 		case <-grown:
@@ -118,6 +125,40 @@ func (r *reader) wait(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// watch sleeps until there is an event of this read's stream or topic, passing over all others.
+func (r *reader) watch(ctx context.Context) error {
+	t := r.s.tail
+	w := t.watch.add(&r.spec, r.next)
+	defer t.watch.remove(w)
+	if last, _, _ := t.end(); last >= r.next {
+		return nil // it came before the watch began
+	}
+	select {
+	case <-w.hit:
+		r.next = w.next
+	case <-t.ended:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// rest gives back what only catching up needs, and lets go of what was read: most followers wait for most of the time.
+func (r *reader) rest() {
+	r.arena, r.disk = nil, nil
+	if clear(r.batch.Events[:cap(r.batch.Events)]); cap(r.batch.Events) > len(r.at) {
+		r.batch.Events = nil
+	}
+}
+
+// file reads the log's files, from where it last did.
+func (r *reader) file() *seglog.Reader {
+	if r.disk == nil {
+		r.disk = r.s.disk.Log.NewReader(readAhead)
+	}
+	return r.disk
 }
 
 // Close gives back what the reader holds.
@@ -184,7 +225,7 @@ func (r *reader) fillLog() (bool, error) {
 		return false, err
 	}
 	for i := loc.Entry; r.next <= r.end && !r.full(); i++ {
-		e, err := r.disk.Entry(i)
+		e, err := r.file().Entry(i)
 		if err != nil {
 			return false, err
 		}
@@ -246,7 +287,7 @@ func (r *reader) entry(i uint64) ([]byte, error) {
 	if data, ok := r.s.tail.entry(i); ok {
 		return data, nil
 	}
-	e, err := r.disk.Entry(i)
+	e, err := r.file().Entry(i)
 	return e.Data, err
 }
 
@@ -381,7 +422,7 @@ func (r *reader) record(loc index.Loc) (payload []byte, inMemory bool, err error
 	if data, ok := r.s.tail.entry(loc.Entry); ok {
 		return recordAt(data, loc), true, nil
 	}
-	_, payload, err = r.disk.Record(loc.Entry, loc.Off, loc.Size)
+	_, payload, err = r.file().Record(loc.Entry, loc.Off, loc.Size)
 	return payload, false, err
 }
 
@@ -425,7 +466,10 @@ func (r *reader) take(payload []byte, copied bool) {
 func (r *reader) limited() bool { return r.spec.Limit > 0 && r.left == 0 }
 
 func (r *reader) full() bool {
-	return r.limited() || r.bytes >= batchBytes || len(r.batch.Events) >= batchEvents || distance(r.next, r.told) > batchOffsets
+	return r.limited() || r.bytes >= batchBytes || len(r.batch.Events) >= batchEvents || r.far()
 }
+
+// far tells that the caller should hear how far the read came, whether or not there was something for it.
+func (r *reader) far() bool { return distance(r.next, r.told) > batchOffsets }
 
 func distance(a, b uint64) uint64 { return max(a, b) - min(a, b) }

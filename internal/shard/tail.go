@@ -19,6 +19,8 @@ type tail struct {
 	last    uint64 // the newest applied offset
 	grown   chan struct{}
 	closed  bool
+	ended   chan struct{} // closed with the tail
+	watch   *watchers
 }
 
 // tailEntry is an entry with its events' offsets; it has none when first > last.
@@ -28,7 +30,9 @@ type tailEntry struct {
 	data        []byte
 }
 
-func newTail(limit int) *tail { return &tail{limit: limit, grown: make(chan struct{})} }
+func newTail(limit int) *tail {
+	return &tail{limit: limit, grown: make(chan struct{}), ended: make(chan struct{}), watch: newWatchers()}
+}
 
 func (t *tail) add(e replica.Entry, first, last uint64) {
 	t.mu.Lock()
@@ -61,6 +65,7 @@ func (t *tail) close() {
 	if !t.closed {
 		t.closed = true
 		close(t.grown)
+		close(t.ended)
 	}
 }
 
