@@ -23,13 +23,14 @@ const patience = 10 * time.Second
 
 type fixture struct {
 	*gateway.Gateway
-	shard  *gatewaytest.Shard
-	topics *gatewaytest.Topics
+	shard   *gatewaytest.Shard
+	topics  *gatewaytest.Topics
+	cursors gateway.Cursors
 }
 
 func open(t *testing.T, o gateway.Options, topics ...string) fixture {
 	t.Helper()
-	f := fixture{shard: gatewaytest.NewShard(), topics: gatewaytest.NewTopics(topics...)}
+	f := fixture{shard: gatewaytest.NewShard(), topics: gatewaytest.NewTopics(topics...), cursors: o.Cursors}
 	l := limits.Default()
 	o.Shard, o.Topics, o.Limits = f.shard, f.topics, &l
 	f.Gateway = gateway.New(o)
