@@ -72,6 +72,8 @@ type Meta struct {
 	fatal   error
 
 	wake, stop chan struct{}
+	caughtUp   chan struct{} // closed when an entry of this replica's own term was applied, or never will be
+	current    sync.Once
 	running    sync.WaitGroup
 	once       sync.Once
 }
@@ -96,7 +98,7 @@ func Open(o Options) (*Meta, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open meta log: %w", err)
 	}
-	m := &Meta{o: o, disk: disk, flights: map[uint64]*change{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	m := &Meta{o: o, disk: disk, flights: map[uint64]*change{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), caughtUp: make(chan struct{})}
 	if err := m.load(); err != nil {
 		_ = disk.Close()
 		return nil, fmt.Errorf("load meta: %w", err)
@@ -112,7 +114,26 @@ func Open(o Options) (*Meta, error) {
 	m.pump = replica.NewPump(disk, m.wrote, nil)
 	m.running.Go(m.loop)
 	m.running.Go(m.pump.Run)
+	if v := disk.State.Load().Conf.Voters; len(v) == 1 && v[0] == o.Replica {
+		if err := m.catchUp(); err != nil {
+			return nil, err
+		}
+	}
 	return m, nil
+}
+
+// catchUp waits until a group of one has applied everything that it ever acknowledged: the newest of it is committed again only with
+// the first entry of the new term.
+func (m *Meta) catchUp() error {
+	<-m.caughtUp
+	m.mu.Lock()
+	err := m.stopped
+	m.mu.Unlock()
+	if err != nil {
+		_ = m.Close()
+		return fmt.Errorf("open meta: %w", err)
+	}
+	return nil
 }
 
 // load folds the snapshot and the committed entries behind it.
@@ -363,6 +384,9 @@ func (m *Meta) Apply(e replica.Entry) {
 	if e.Index >= m.snapshot+cmp.Or(m.o.every, snapshotEvery) {
 		m.trim(e.Index)
 	}
+	if m.role == replica.Leader && e.Term == m.term {
+		m.current.Do(func() { close(m.caughtUp) })
+	}
 }
 
 // trim writes a snapshot and lets the log before it go. Failing costs space only; it is tried again later.
@@ -401,6 +425,7 @@ func (m *Meta) halt(why error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stopped = why
+	m.current.Do(func() { close(m.caughtUp) })
 	for _, c := range append(m.inbox.changes, m.waiting...) {
 		c.done <- why
 	}
@@ -408,8 +433,10 @@ func (m *Meta) halt(why error) {
 		c.done <- errs.New(errs.UnknownOutcome, "meta stopped; the change may have been made: %w", why)
 	}
 	m.inbox = inbox{}
-	if errs.CodeOf(why) != errs.Unavailable {
-		m.o.Logger.Error("meta stopped", "error", why)
+	select {
+	case <-m.stop: // it was asked to
+	default:
+		m.o.Logger.Error("meta stopped: no topic and no cursor can be changed until the node is restarted", "error", why)
 	}
 }
 
