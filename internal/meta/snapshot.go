@@ -28,21 +28,25 @@ func saveSnapshot(fsys vfs.FS, dir string, s *state) error {
 	if err != nil {
 		return err
 	}
-	b := binary.LittleEndian.AppendUint32(nil, snapshotMagic)
-	b = binary.LittleEndian.AppendUint32(b, snapshotFormat)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(body)))
-	b = binary.LittleEndian.AppendUint32(b, snapshotSum(b, body))
 	temp := filepath.Join(dir, snapshotTemp)
 	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := writeFile(fsys, temp, append(b, body...)); err != nil {
+	if err := writeFile(fsys, temp, encodeSnapshot(body)); err != nil {
 		return err
 	}
 	if err := fsys.Rename(temp, filepath.Join(dir, snapshotName)); err != nil {
 		return err
 	}
 	return fsys.SyncDir(dir)
+}
+
+func encodeSnapshot(body []byte) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, snapshotMagic)
+	b = binary.LittleEndian.AppendUint32(b, snapshotFormat)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(body)))
+	b = binary.LittleEndian.AppendUint32(b, snapshotSum(b, body))
+	return append(b, body...)
 }
 
 func writeFile(fsys vfs.FS, name string, b []byte) error {
