@@ -39,8 +39,8 @@ flag's value follows after a space or an equals sign. Names of streams are writt
 
 ## Flags of many commands
 
-| flag | environment | what |
-|---|---|---|
+| flag | what |
+|---|---|
 `
 
 // shared are the flags that stand once at the head of the page instead of in each command.
@@ -72,11 +72,15 @@ func exitCodes(b *strings.Builder) {
 }
 
 func flagRow(b *strings.Builder, f *kong.Flag) {
-	env := ""
-	if len(f.Envs) > 0 {
-		env = "`" + strings.Join(f.Envs, "`, `") + "`"
+	fmt.Fprintf(b, "| `%s` | %s |\n", flagText(f), cell(f.Help+envText(f)))
+}
+
+// envText names the variable that gives a flag its value.
+func envText(f *kong.Flag) string {
+	if len(f.Envs) == 0 {
+		return ""
 	}
-	fmt.Fprintf(b, "| `%s` | %s | %s |\n", flagText(f), env, cell(f.Help))
+	return " In the environment: `" + strings.Join(f.Envs, "`, `") + "`."
 }
 
 func flagText(f *kong.Flag) string {
@@ -99,7 +103,7 @@ func commandSection(b *strings.Builder, path []string, n *kong.Node) {
 		detail(b, n.Detail)
 		return
 	}
-	fmt.Fprintf(b, "    %s\n\n", n.Summary())
+	fmt.Fprintf(b, "    gesta %s\n\n", n.Summary())
 	detail(b, n.Detail)
 	arguments(b, n)
 	flagTable(b, n)
@@ -139,7 +143,7 @@ func flagTable(b *strings.Builder, n *kong.Node) {
 		}
 	}
 	if len(own) > 0 {
-		b.WriteString("| flag | environment | what |\n|---|---|---|\n")
+		b.WriteString("| flag | what |\n|---|---|\n")
 		for _, f := range own {
 			flagRow(b, f)
 		}

@@ -76,6 +76,7 @@ var plan = map[string]place{
 	"internal/sim": {floor: house, may: []string{"internal/shard", "internal/meta", "internal/replica", "internal/seglog", "internal/index", "internal/event",
 		"internal/vfs/crashfs", "internal/vfs/faultfs"}},
 	"internal/floors": {floor: house},
+	"internal/docs":   {floor: house}, // tests of the pages; it knows the product as its users do
 	"cmd/gesta":       {floor: house, may: []string{"internal/cli"}},
 
 	// The client is what other programs import: api and nothing internal.
