@@ -43,7 +43,7 @@ func shardOptions(f *folder, c *Config, m *metrics, log *slog.Logger, voters []u
 	return shard.Options{
 		Config: shard.Config{
 			Number: gateway.FirstShard, Cluster: f.identity.ClusterID, Replica: f.identity.Incarnation, Limits: c.Limits,
-			NewHistory: newHistory, Logger: log, Listener: shardListener(log),
+			NewHistory: newHistory, Logger: log, Listener: shardListener(log, m),
 		},
 		FS: f.fs, Dir: f.path("shards", "0001"), IndexDir: f.path("index", "0001"), Voters: voters, Clock: clock.System(),
 		LogListener: m.logListener(), IndexListener: indexListener(m.indexListener(), log),
@@ -60,9 +60,10 @@ func newHistory() uint64 {
 }
 
 // shardListener tells people what they should know of a shard's doings.
-func shardListener(log *slog.Logger) *shard.Listener {
-	told := time.Now()
+func shardListener(log *slog.Logger, m *metrics) *shard.Listener {
+	told, damage := time.Now(), &damageLog{log: log, count: m.damage}
 	return &shard.Listener{
+		Damaged: damage.found,
 		Loading: func(done, of int, since time.Duration) {
 			if since > time.Second && (time.Since(told) > time.Second || done == of) {
 				told = time.Now()
@@ -70,7 +71,7 @@ func shardListener(log *slog.Logger) *shard.Listener {
 			}
 		},
 		Cut: func(c seglog.Cut) {
-			log.Warn("the last write before a crash was incomplete and was cut: none of it was acknowledged by this node alone",
+			log.Warn("the last write before the stop is damaged and was cut: a write that a crash tore was not acknowledged; one that the disk damaged since may have been",
 				"file", c.File, "offset", c.Offset, "bytes", c.Bytes, "highest_index", c.HighestIndex, "reason", c.Reason)
 		},
 		Stopped: func(err error) {

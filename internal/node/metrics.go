@@ -37,6 +37,7 @@ type metrics struct {
 	syncSeconds, writeBytes, writeEntries prometheus.Histogram
 	prepareSeconds                        prometheus.Histogram
 	rolled, sealed, truncated, cuts       prometheus.Counter
+	damage                                prometheus.Counter
 	poisoned                              prometheus.Gauge
 
 	indexBuild, indexIngest prometheus.Histogram
@@ -89,6 +90,7 @@ func (m *metrics) logMetrics() {
 	m.sealed = m.counter("gesta_log_segments_sealed_total", "Segments sealed.")
 	m.truncated = m.counter("gesta_log_truncations_total", "Times that entries of a lost leader were dropped from the log's end.")
 	m.cuts = m.counter("gesta_log_cuts_total", "Doubtful last writes that were cut at start, after a crash.")
+	m.damage = m.counter("gesta_log_damage_total", "Damaged places that reads and appends met in the log, each once; the log names file and offset.")
 	m.poisoned = m.gauge("gesta_log_failed", "1 when a write or sync has failed: nothing is written until the node is restarted.")
 }
 

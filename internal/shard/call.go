@@ -37,7 +37,7 @@ func (s *Shard) prefetch(t *task) error {
 	}
 	if err := s.look.resolve(t); err != nil {
 		s.queued.Add(-int64(t.call.Commit.Bytes))
-		return err
+		return s.damaged(err)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func (s *Shard) Read(ctx context.Context, spec event.ReadSpec) (event.Reader, er
 	r.end, _, _ = s.tail.end()
 	if err := r.begin(); err != nil {
 		r.Close()
-		return nil, err
+		return nil, s.damaged(err)
 	}
 	return r, nil
 }
@@ -76,7 +76,7 @@ func (r *reader) Next(ctx context.Context) (event.Batch, error) {
 		r.arena, r.bytes = r.arena[:0], 0
 		caughtUp, err := r.fillOpen()
 		if err != nil {
-			return event.Batch{}, err
+			return event.Batch{}, r.s.damaged(err)
 		}
 		r.over = r.limited() || caughtUp && !r.spec.Follow
 		switch {

@@ -45,6 +45,9 @@ type Listener struct {
 	Cut func(seglog.Cut)
 	// Stored tells of one write: its entries, and how long it took with its sync.
 	Stored func(entries int, took time.Duration)
+	// Damaged tells of damage on disk that a read or an append met; the caller got the same error, with the code corrupt. The same
+	// damage is told each time that it is met.
+	Damaged func(error)
 	// Stopped tells that the shard stopped by itself, and why.
 	Stopped func(error)
 }
@@ -54,6 +57,14 @@ func (l *Listener) stored() func(int, time.Duration) {
 		return nil
 	}
 	return l.Stored
+}
+
+// damaged passes an error on, and tells who listens when it is damage.
+func (s *Shard) damaged(err error) error {
+	if l := s.o.Listener; err != nil && l != nil && l.Damaged != nil && errs.CodeOf(err) == errs.Corrupt {
+		l.Damaged(err)
+	}
+	return err
 }
 
 // tickEvery is Raft's tick: ten make an election.
@@ -338,7 +349,7 @@ func (s *Shard) advance(step Step) {
 }
 
 func (s *Shard) resolveAgain(t *task) {
-	t.unread = s.look.resolve(t)
+	t.unread = s.damaged(s.look.resolve(t))
 	s.post(func(in *inbox) { in.resolved = append(in.resolved, t) })
 }
 
