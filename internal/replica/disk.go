@@ -44,8 +44,9 @@ func OpenDisk(o seglog.Options, voters []uint64) (*Disk, error) {
 // settle keeps the doubt of a cut, and finds how far the machine may load.
 func (d *Disk) settle(doubt uint64) error {
 	st := d.State.Load()
-	if doubt > st.Doubt && len(st.Conf.Voters) > 1 {
-		st.Doubt = doubt
+	if (doubt > st.Doubt || doubt > 0 && d.Cut != nil) && len(st.Conf.Voters) > 1 {
+		// The hard state is saved before the entries of its term: what was cut is of this term at most.
+		st.Doubt, st.DoubtTerm = max(doubt, st.Doubt), st.Term
 		if err := d.State.Save(st); err != nil {
 			return err
 		}

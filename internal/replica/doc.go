@@ -23,8 +23,8 @@
 //
 // When the log is opened and its one unmarked last batch is damaged, that batch is cut (see seglog). It may never have been
 // acknowledged (a torn write at a power cut), or it may have been (damage afterwards); the two look alike. Among several voters,
-// a replica that cut therefore keeps the highest index that the batch may have held as its doubt, durably. While its last index
-// is below its doubt it neither grants a vote to a log that ends below it nor asks for real votes, except when every other voter
+// a replica that cut therefore keeps the highest index and term that the batch may have held as its doubt, durably. While its last
+// index is below its doubt it neither grants a vote to a log that is older than it, in Raft's order of term and index, nor asks for real votes, except when every other voter
 // has announced its log since the restart (pre-votes carry it) and the candidate's log is at least as new as all of them: then
 // nobody has what was lost. Nor does it listen to a leader that already led before the restart: that one may count the cut
 // entries as stored here, and Raft never counts down. It asks it to hand over to another voter; failing that, its silence costs

@@ -7,7 +7,7 @@ import (
 // doubt holds back votes after a cut; the package document gives the rule and its reason.
 type doubt struct {
 	id     uint64
-	upTo   uint64 // 0: none
+	upTo   logEnd // what a cut batch may have held at most; zero: nothing was cut
 	voters []uint64
 	logs   map[uint64]logEnd // what other voters have announced since this open
 	// openTerm is the term at open: a leader of it, or of an earlier one, may count on entries that were cut.
@@ -28,7 +28,7 @@ func (a logEnd) less(b logEnd) bool {
 }
 
 func newDoubt(id uint64, h HardState) doubt {
-	return doubt{id: id, upTo: h.Doubt, voters: h.Conf.Voters, logs: map[uint64]logEnd{}, openTerm: h.Term}
+	return doubt{id: id, upTo: logEnd{h.DoubtTerm, h.Doubt}, voters: h.Conf.Voters, logs: map[uint64]logEnd{}, openTerm: h.Term}
 }
 
 func isVote(m *pb.Message) bool {
@@ -37,7 +37,7 @@ func isVote(m *pb.Message) bool {
 
 // heard notes a log that a peer announces.
 func (d *doubt) heard(m *pb.Message) {
-	if d.upTo > 0 && isVote(m) {
+	if d.upTo.index > 0 && isVote(m) {
 		d.logs[m.GetFrom()] = logEnd{m.GetLogTerm(), m.GetIndex()}
 	}
 }
@@ -49,7 +49,8 @@ func (d *doubt) mayHear(m *pb.Message, last uint64) bool {
 	case d.settled(last):
 		return true
 	case isVote(m):
-		return m.GetIndex() >= d.upTo || d.newest(logEnd{m.GetLogTerm(), m.GetIndex()})
+		end := logEnd{m.GetLogTerm(), m.GetIndex()}
+		return !end.less(d.upTo) || d.newest(end)
 	}
 	return !d.remembers(m)
 }
@@ -84,7 +85,7 @@ func (d *doubt) maySend(m *pb.Message, last uint64) bool {
 	return m.GetType() != pb.MsgVote || d.settled(last) || d.newest(logEnd{m.GetLogTerm(), m.GetIndex()})
 }
 
-func (d *doubt) settled(last uint64) bool { return last >= d.upTo }
+func (d *doubt) settled(last uint64) bool { return last >= d.upTo.index }
 
 // newest tells that every other voter has announced its log, and none is newer than this one.
 func (d *doubt) newest(end logEnd) bool {

@@ -34,8 +34,8 @@ type Conf struct {
 // HardState is what must survive beside the log.
 type HardState struct {
 	Term, Vote uint64
-	// Doubt is the highest index that a cut batch may have held; see the package document.
-	Doubt uint64
+	// Doubt is the highest index that a cut batch may have held, and DoubtTerm the highest term; see the package document.
+	Doubt, DoubtTerm uint64
 	// ConfIndex is the entry that made Conf; 0 for the first configuration.
 	ConfIndex uint64
 	Conf      Conf
@@ -154,6 +154,7 @@ func encodeSlot(seq uint64, h HardState) []byte {
 	p := binary.LittleEndian.AppendUint64(nil, h.Term)
 	p = binary.LittleEndian.AppendUint64(p, h.Vote)
 	p = binary.LittleEndian.AppendUint64(p, h.Doubt)
+	p = binary.LittleEndian.AppendUint64(p, h.DoubtTerm)
 	p = binary.LittleEndian.AppendUint64(p, h.ConfIndex)
 	for _, ids := range [][]uint64{h.Conf.Voters, h.Conf.Learners, h.Conf.VotersOutgoing, h.Conf.LearnersNext} {
 		p = binary.LittleEndian.AppendUint32(p, uint32(len(ids)))
@@ -191,12 +192,13 @@ func decodeSlot(b []byte) (uint64, HardState, error) {
 		return 0, h, errs.New(errs.Unsupported, "hard state has format %d, this version knows %d: run the version that wrote it, or a newer one", v, stateFormat)
 	}
 	p := b[24 : 24+n]
-	if len(p) < 32 {
+	if len(p) < 40 {
 		return 0, h, bad
 	}
 	h.Term, h.Vote = binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])
-	h.Doubt, h.ConfIndex = binary.LittleEndian.Uint64(p[16:]), binary.LittleEndian.Uint64(p[24:])
-	p = p[32:]
+	h.Doubt, h.DoubtTerm = binary.LittleEndian.Uint64(p[16:]), binary.LittleEndian.Uint64(p[24:])
+	h.ConfIndex = binary.LittleEndian.Uint64(p[32:])
+	p = p[40:]
 	for _, ids := range []*[]uint64{&h.Conf.Voters, &h.Conf.Learners, &h.Conf.VotersOutgoing, &h.Conf.LearnersNext} {
 		if len(p) < 4 || uint64(len(p)-4) < 8*uint64(binary.LittleEndian.Uint32(p)) {
 			return 0, h, bad

@@ -121,6 +121,9 @@ func (w *world) outcomes(facts []fact) error {
 			case o.conflict && !o.repeated && len(fs) > 0:
 				return fmt.Errorf("%s/%s was refused with a conflict and is in the log at revision %d", o.key, id, fs[0].revision)
 			}
+			if o.refused && !o.repeated && len(fs) > 0 {
+				return fmt.Errorf("%s/%s was refused, every time, and is in the log at revision %d", o.key, id, fs[0].revision)
+			}
 			for k := 1; k < len(fs); k++ {
 				if fs[k].offset-fs[k-1].offset < uint64(simLimits().IDWindowEvents)/2 {
 					return fmt.Errorf("%s/%s was written twice within the window, at offsets %d and %d", o.key, id, fs[k-1].offset, fs[k].offset)
@@ -192,7 +195,7 @@ func (o *op) step(facts []fact) (step, bool) {
 	switch {
 	case o.read:
 		return step{kind: 'r', actual: o.actual}, o.done
-	case o.repeated:
+	case o.repeated, o.refused:
 		// What a repeat did to the stream belongs to the first, or is checked by its revisions.
 		return step{}, false
 	case o.acked:

@@ -37,6 +37,8 @@ type op struct {
 	acked    bool
 	repeated bool
 	conflict bool
+	open     bool   // an attempt ended without a word: it may have been written
+	refused  bool   // given up after every attempt was told that nothing was written
 	actual   uint64 // a conflict's, or a read's revision
 	outcome  event.StreamOutcome
 	commit   *event.Commit
@@ -179,8 +181,14 @@ func (c *client) answered(o *op, call *event.Call) {
 		c.w.stats.Conflicts++
 		c.end(o)
 	case errs.UnknownOutcome:
+		o.open = true
 		c.w.stats.Unknown++
 	case errs.NoLeader, errs.Busy:
+		if !o.open && c.w.rng.IntN(10) == 0 {
+			o.refused = true
+			c.w.stats.Refused++
+			c.end(o)
+		}
 	default:
 		c.w.failed = fmt.Errorf("client %d got %w", c.number, call.Err)
 	}
@@ -196,5 +204,6 @@ func (c *client) crashed(n *node) {
 	if c.waiting && c.at == n {
 		c.waiting = false
 		c.tries++
+		c.now.open = true
 	}
 }

@@ -31,7 +31,7 @@ func TestSeeds(t *testing.T) {
 		total.add(s)
 	}
 	t.Logf("%d seeds: %+v", *seeds, total)
-	if total.Acked == 0 || total.Conflicts == 0 || total.Repeated == 0 || total.Crashes == 0 || total.Elections < *seeds || total.Sealed == 0 || total.Cuts == 0 || total.Rotten == 0 {
+	if total.Acked == 0 || total.Conflicts == 0 || total.Repeated == 0 || total.Crashes == 0 || total.Elections < *seeds || total.Sealed == 0 || total.Cuts == 0 || total.Rotten == 0 || total.Refused == 0 {
 		t.Fatalf("the runs did not meet what they are about: %+v", total)
 	}
 }
@@ -68,6 +68,7 @@ func (s *Stats) add(o Stats) {
 	s.Cuts += o.Cuts
 	s.Sealed += o.Sealed
 	s.Rotten += o.Rotten
+	s.Refused += o.Refused
 }
 
 // TestFailedSeeds plays seeds that once broke a promise, each with what it had found.
@@ -75,6 +76,7 @@ func TestFailedSeeds(t *testing.T) {
 	for seed, found := range map[uint64]string{
 		2:     "a leader counted on entries that a follower had cut, and sent it a commit beyond its log",
 		10463: "two doubtful followers asked their leader so often to hand over that it never missed its quorum",
+		124:   "a doubtful voter elected a log that was long enough and of an older term than what it had lost",
 		46598: "a leader that came back proposed at an index where it had proposed before, and was told the old proposal's fate",
 		22955: "a conflict was answered that had been judged on an entry which the group then refused",
 	} {

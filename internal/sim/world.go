@@ -55,7 +55,7 @@ type world struct {
 
 // Stats counts what a run has come across, so that a test can tell that it tested anything.
 type Stats struct {
-	Acked, Repeated, Conflicts, Unknown, Crashes, Elections, Cuts, Sealed, Rotten int
+	Acked, Repeated, Conflicts, Unknown, Crashes, Elections, Cuts, Sealed, Rotten, Refused int
 }
 
 // node is one member: its disk survives a crash, the rest does not.
