@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"strings"
 
 	"github.com/gesta-db/gesta/client"
@@ -96,6 +97,8 @@ func (c *appendCmd) event(a *app) (client.Event, error) {
 	}
 	if e.ContentType == "" {
 		e.ContentType = contentTypeOf(e.Data)
+	} else if isJSON(e.ContentType) && !json.Valid(e.Data) {
+		return e, errs.New(errs.Invalid, "the data is not JSON, and --content-type says that it is: correct one of the two").With("field", "data")
 	}
 	return e, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/inspect"
+	"github.com/gesta-db/gesta/internal/node"
 	"github.com/gesta-db/gesta/internal/vfs"
 )
 
@@ -21,6 +22,10 @@ cut may have torn is told, but is no damage: the next start cuts it.`
 }
 
 func (c *checkCmd) Run(a *app) error {
+	unknown := node.CheckIdentity(vfs.OS(), c.Dir)
+	if errs.CodeOf(unknown) == errs.Unsupported {
+		return unknown // what a newer version wrote is not damage
+	}
 	p := startProgress(a.World, "checking", "MiB")
 	read := map[uint32]int64{}
 	var total int64
@@ -32,6 +37,10 @@ func (c *checkCmd) Run(a *app) error {
 	elapsed := p.finish()
 	if err != nil {
 		return err
+	}
+	if unknown != nil {
+		e := errs.As(unknown)
+		report.Findings = append(report.Findings, inspect.Finding{File: e.Details["file"], Message: e.Message})
 	}
 	if err := c.print(a, &report); err != nil {
 		return err

@@ -57,8 +57,11 @@ func (c *importCmd) Run(a *app) error {
 	if a.ctx.Err() != nil {
 		return withHint(err, "interrupted: run the same import again to go on; what is recorded is recognised")
 	}
-	if client.CodeOf(err) == client.CodeNotFound {
+	switch client.CodeOf(err) {
+	case client.CodeNotFound:
 		return a.topicHint(server, c.Topic, err)
+	case client.CodeUnknownOutcome, client.CodeUnavailable, client.CodeNoLeader, client.CodeBusy, client.CodeNoSpace:
+		return withHint(err, "run the same import again to go on; what is recorded is recognised")
 	}
 	return err
 }

@@ -129,6 +129,9 @@ func (a *app) topicHint(server *client.Client, topic string, err error) error {
 		if failed != nil || len(names) == mostSuggested {
 			break
 		}
+		if t.Name == topic {
+			return err // something else is missing
+		}
 		names = append(names, t.Name)
 	}
 	if near := nearest(topic, names); len(near) > 0 {

@@ -109,6 +109,16 @@ func readIdentity(fsys vfs.FS, dir string) (Identity, error) {
 	return decodeIdentity(name, text)
 }
 
+// CheckIdentity tells what is wrong with a data folder's node.yaml: corrupt when it is missing or damaged, unsupported when a newer
+// version wrote the folder.
+func CheckIdentity(fsys vfs.FS, dir string) error {
+	_, err := readIdentity(fsys, dir)
+	if isNotExist(err) {
+		return damagedIdentity(filepath.Join(dir, identityName), "it is missing")
+	}
+	return err
+}
+
 // writeIdentity makes node.yaml whole or not at all: see the package document.
 func writeIdentity(fsys vfs.FS, dir string, i Identity) error {
 	temp := filepath.Join(dir, identityTemp)
