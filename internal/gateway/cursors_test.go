@@ -206,8 +206,9 @@ func withOne(t *testing.T) fixture {
 
 // What the keeper of the cursors says reaches the caller with its code.
 func TestCursorsThatFail(t *testing.T) {
-	broken := errs.New(errs.UnknownOutcome, "perhaps")
-	f := open(t, gateway.Options{Cursors: failing{broken}})
+	broken, cursors := errs.New(errs.UnknownOutcome, "perhaps"), gatewaytest.NewCursors()
+	f := open(t, gateway.Options{Cursors: cursors})
+	cursors.Fail(broken)
 	if _, err := f.SetCursor(t.Context(), nobody, "c", token(0), nil); !errors.Is(err, broken) {
 		t.Error(err)
 	}
@@ -215,12 +216,3 @@ func TestCursorsThatFail(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-type failing struct{ err error }
-
-func (failing) Cursor(string) (gateway.Cursor, bool)                 { return gateway.Cursor{}, false }
-func (failing) Cursors(string, string, int) ([]gateway.Cursor, bool) { return nil, false }
-func (f failing) SetCursor(context.Context, string, string, *string) (gateway.Cursor, error) {
-	return gateway.Cursor{}, f.err
-}
-func (f failing) DeleteCursor(context.Context, string) error { return f.err }

@@ -150,13 +150,22 @@ func (q *appendRequest) formOf() (form, error) {
 			f = formOwn
 		}
 	}
-	if encoding := q.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return f, as(http.StatusUnsupportedMediaType, "unsupported media type", refuse("Content-Encoding", "Content-Encoding is %.40q; send the body as it is", encoding))
+	if err := encoded(q.Header); err != nil {
+		return f, err
 	}
 	if q.scope == scopeCommit && f != formOwn {
 		return f, as(http.StatusUnsupportedMediaType, "unsupported media type", refuse("Content-Type", "Content-Type is %.80q; a commit is %s", q.Header.Get("Content-Type"), typeJSON))
 	}
 	return f, nil
+}
+
+// encoded refuses bodies that are not sent as they are.
+func encoded(h http.Header) error {
+	encoding := h.Get("Content-Encoding")
+	if encoding == "" || encoding == "identity" {
+		return nil
+	}
+	return as(http.StatusUnsupportedMediaType, "unsupported media type", refuse("Content-Encoding", "Content-Encoding is %.40q; send the body as it is", encoding))
 }
 
 // setIdempotencyKey takes the header with or without quotes around it.

@@ -51,25 +51,41 @@ func parseExpectation(v []byte) (x condition, ok bool) {
 // headerCondition reads If-Match: "N" (the stream is at revision N), If-Match: * (it has events) and If-None-Match: * (it has
 // none).
 func headerCondition(h http.Header) (x condition, err error) {
-	match, matches := h["If-Match"]
-	none, nones := h["If-None-Match"]
+	name, value, err := oneCondition(h)
 	switch {
-	case !matches && !nones:
-		return x, nil
-	case matches && nones, len(match) > 1, len(none) > 1:
-		return x, refuse("If-Match", "give one condition: If-Match or If-None-Match, once")
-	case nones && strings.TrimSpace(none[0]) != "*":
-		return x, refuse("If-None-Match", `If-None-Match is %.80q; it takes only *, for a stream that must have no events`, none[0])
-	case nones:
+	case err != nil || name == "":
+		return x, err
+	case name == ifNoneMatch && value != "*":
+		return x, refuse(name, `If-None-Match is %.80q; it takes only *, for a stream that must have no events`, value)
+	case name == ifNoneMatch:
 		return condition{given: true, header: true, state: gestav1.StreamState_STREAM_STATE_NONE}, nil
-	case strings.TrimSpace(match[0]) == "*":
+	case value == "*":
 		return condition{given: true, header: true, state: gestav1.StreamState_STREAM_STATE_EXISTS}, nil
 	}
-	revision, ok := parseETag(strings.TrimSpace(match[0]))
+	revision, ok := parseETag(value)
 	if !ok {
-		return x, refuse("If-Match", `If-Match is %.80q; give one revision in quotes, like "5", or * for a stream that must have events`, match[0])
+		return x, refuse(name, `If-Match is %.80q; give one revision in quotes, like "5", or * for a stream that must have events`, value)
 	}
 	return condition{given: true, header: true, exact: true, revision: revision}, nil
+}
+
+const (
+	ifMatch     = "If-Match"
+	ifNoneMatch = "If-None-Match"
+)
+
+// oneCondition gives the one of If-Match and If-None-Match that a request has, and its value. An empty name: it has neither.
+func oneCondition(h http.Header) (name, value string, err error) {
+	match, none := h[ifMatch], h[ifNoneMatch]
+	switch {
+	case len(match)+len(none) > 1:
+		return "", "", refuse(ifMatch, "give one condition: If-Match or If-None-Match, once")
+	case len(match) > 0:
+		return ifMatch, strings.TrimSpace(match[0]), nil
+	case len(none) > 0:
+		return ifNoneMatch, strings.TrimSpace(none[0]), nil
+	}
+	return "", "", nil
 }
 
 func parseETag(tag string) (revision uint64, ok bool) {

@@ -105,7 +105,7 @@ func (c *contract) check(pattern, method, contentType, body string, binary bool,
 	if why := c.checkBody(response, method, a); why != "" {
 		return fmt.Sprintf("%s %s: %d: %s: %.300s", method, pattern, a.StatusCode, why, a.body)
 	}
-	if a.StatusCode == 201 && !binary {
+	if a.StatusCode/100 == 2 && !binary {
 		if schema := c.at(operation, "requestBody", "content", mediaType(contentType), "schema"); schema != nil {
 			if why := c.json(schema, body); why != "" {
 				return fmt.Sprintf("%s %s took a body that is not described: %s: %.300s", method, pattern, why, body)
@@ -358,7 +358,7 @@ func TestRoutesAndContractAreTheSame(t *testing.T) {
 func TestParametersAreDescribed(t *testing.T) {
 	f, c := open(t, "a"), theContract()
 	for pattern, item := range c.at(c.doc, "paths").(map[string]any) {
-		path := strings.NewReplacer("{topic}", "a", "{key}", "k", "{shard}", "1").Replace(pattern)
+		path := strings.NewReplacer("{topic}", "a", "{key}", "k", "{shard}", "1", "{name}", "c").Replace(pattern)
 		for method := range item.(map[string]any) {
 			if method == "parameters" || !strings.HasPrefix(pattern, "/v1/") || method == "head" {
 				continue

@@ -1,4 +1,4 @@
-// Package http is the door for HTTP and JSON: appends, reads, lists, status, and health, readiness, version and metrics. The API
+// Package http is the door for HTTP and JSON: appends, reads, lists, cursors, status, and health, readiness, version and metrics. The API
 // is openapi.yaml, beside this file; a test holds every route, every parameter and every answer that the tests get against it.
 //
 // It promises:

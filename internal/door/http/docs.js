@@ -94,7 +94,7 @@ function show() {
   for (const tag of doc.tags) {
     main.append(make('h2', {}, tag.name), make('p', {}, rich(tag.description)));
     for (const [path, item] of Object.entries(doc.paths)) {
-      for (const method of ['get', 'head', 'post']) {
+      for (const method of ['get', 'head', 'post', 'put', 'delete']) {
         if (!item[method] || !item[method].tags.includes(tag.name) || (method === 'head' && JSON.stringify(item.head) === JSON.stringify(item.get))) continue;
         const [id, element] = operation(path, method, item);
         main.append(element);

@@ -76,7 +76,13 @@ func curl(t *testing.T, address, command string) (*http.Request, string) {
 			headers.Add(name, value)
 		case "-d":
 			i++
-			method, body = "POST", args[i]
+			body = args[i]
+			if method == "GET" {
+				method = "POST"
+			}
+		case "-X":
+			i++
+			method = args[i]
 		default:
 			target = args[i]
 		}
@@ -113,22 +119,31 @@ func head(resp *http.Response) string {
 	return b.String() + "\n"
 }
 
-// Every example of the page does what it says, and every route has one.
+// Every example of the page does what it says, and every route and method has one. In commands POSITION stands for the position
+// that was told last.
 func TestDocumentedExamples(t *testing.T) {
 	f := open(t)
 	address := f.listen(t)
-	without := map[string]bool{}
+	without, position := map[string]bool{}, ""
 	for _, r := range f.door.routes {
-		if !strings.HasPrefix(r.pattern, "/docs") && !strings.HasPrefix(r.pattern, "/openapi") {
-			without[r.pattern] = true
+		if strings.HasPrefix(r.pattern, "/docs") || strings.HasPrefix(r.pattern, "/openapi") {
+			continue
+		}
+		for _, m := range r.methods() {
+			if m != http.MethodHead || r.get == nil {
+				without[m+" "+r.pattern] = true
+			}
 		}
 	}
 	for _, e := range examples(t, "../../../docs/reference/http.md") {
-		r, got := curl(t, address, e.command)
+		r, got := curl(t, address, strings.ReplaceAll(e.command, "POSITION", position))
 		if !e.matches(got) {
 			t.Errorf("%s\ngives\n%s\nand the page says\n%s", e.command, got, e.output)
 		}
-		delete(without, f.pattern(r))
+		delete(without, r.Method+" "+f.pattern(r))
+		if told := regexp.MustCompile(`"position": ?"([^"]+)"`).FindStringSubmatch(got); told != nil {
+			position = told[1]
+		}
 	}
 	if len(without) > 0 {
 		t.Errorf("no example of %v", slices.Sorted(maps.Keys(without)))

@@ -56,6 +56,11 @@ func TestWhatIsNotThere(t *testing.T) {
 		{"GET", "/v1/commits", 405, "invalid", "POST"},
 		{"HEAD", "/v1/topics/a/events", 405, "invalid", "GET, POST"},
 		{"HEAD", "/v1/shards/1/events", 405, "invalid", "GET"},
+		{"PUT", "/v1/streams/a/b/events", 405, "invalid", "GET, HEAD, POST"},
+		{"POST", "/v1/cursors", 405, "invalid", "GET, HEAD"},
+		{"POST", "/v1/cursors/c", 405, "invalid", "GET, HEAD, PUT, DELETE"},
+		{"PATCH", "/v1/cursors/c", 405, "invalid", "GET, HEAD, PUT, DELETE"},
+		{"GET", "/v1/cursors/a/b", 404, "not_found", ""},
 	} {
 		a := f.do(c.method, c.path, "")
 		wantProblem(t, a, c.status, c.code, "")

@@ -27,12 +27,13 @@ const longEnough = 10 * time.Second
 
 // fixture is a door over a gateway with a shard in memory.
 type fixture struct {
-	door   *Door
-	gate   *gateway.Gateway
-	shard  *gatewaytest.Shard
-	topics *gatewaytest.Topics
-	limits *limits.Limits
-	t      testing.TB
+	door    *Door
+	gate    *gateway.Gateway
+	shard   *gatewaytest.Shard
+	topics  *gatewaytest.Topics
+	cursors *gatewaytest.Cursors
+	limits  *limits.Limits
+	t       testing.TB
 }
 
 func open(t testing.TB, topics ...string) *fixture { return openWith(t, Settings{}, topics...) }
@@ -46,9 +47,9 @@ func openWith(t testing.TB, s Settings, topics ...string) *fixture {
 // openOver is for shards that do more than the one in memory.
 func openOver(t testing.TB, s Settings, shard gateway.Shard, l *limits.Limits, topics ...string) *fixture {
 	t.Helper()
-	f := &fixture{t: t, topics: gatewaytest.NewTopics(topics...), limits: l}
+	f := &fixture{t: t, topics: gatewaytest.NewTopics(topics...), cursors: gatewaytest.NewCursors(), limits: l}
 	f.shard, _ = shard.(*gatewaytest.Shard)
-	f.gate = gateway.New(gateway.Options{Shard: shard, Topics: f.topics, Limits: l, Identity: gateway.Identity{NodeID: "n1", ClusterID: "c1", Version: "v1.2.3", Started: time.Now()}})
+	f.gate = gateway.New(gateway.Options{Shard: shard, Topics: f.topics, Cursors: f.cursors, Limits: l, Identity: gateway.Identity{NodeID: "n1", ClusterID: "c1", Version: "v1.2.3", Started: time.Now()}})
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 		_, _ = io.WriteString(w, "gesta_up 1\n")

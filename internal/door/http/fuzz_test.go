@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/gateway"
 )
 
 // FuzzRoutes sends anything anywhere: no panic, no status that the table does not have, problems always as documents, and what
@@ -25,6 +26,10 @@ func FuzzRoutes(f *testing.F) {
 		{"GET", "/v1/shards/1/events?from=-2h&follow=false", "", typeStream, "AQEB", ""},
 		{"GET", "/v1/topics/a/streams?prefix=%ff&after=", "", "", "", ""},
 		{"HEAD", "/v1/streams/a//events", "", "", "", ""},
+		{"PUT", "/v1/cursors/c", typeJSON, "", `"A"`, `{"position":"` + token(0) + `"}`},
+		{"PUT", "/v1/cursors/c", typeJSON, "", "", `{"position":"` + token(0) + `","expected_position":""}`},
+		{"GET", "/v1/cursors?prefix=c&after=%00&limit=1", "", "", "", ""},
+		{"DELETE", "/v1/cursors/c", "", "", "", ""},
 		{"OPTIONS", "*", "", "", "", ""},
 		{"GET", "//..%2f/./", "", "", "", ""},
 	} {
@@ -55,6 +60,11 @@ func FuzzRoutes(f *testing.F) {
 		}
 		if media := w.Header().Get("Content-Type"); w.Code >= 400 && media != problemType || media == typeJSON && r.Method != "HEAD" && !json.Valid(w.Body.Bytes()) {
 			t.Fatalf("%s %s: %d %s %s", method, target, w.Code, media, w.Body)
+		}
+		if w.Code == http.StatusOK && method == http.MethodPut {
+			if list, _, err := door.gate.ListCursors(gateway.Caller{}, "", "", 0); err != nil || len(list) != 1 || w.Header().Get("ETag") != `"`+list[0].Position+`"` {
+				t.Fatalf("%s: the cursors are %v, and the answer was %v", target, list, w.Header())
+			}
 		}
 		if w.Code == http.StatusCreated {
 			if p, _ := door.page(t, "/v1/shards/1/events"); len(p.Events) == 0 {

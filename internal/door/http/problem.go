@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -55,7 +56,7 @@ func writeProblem(w http.ResponseWriter, err error) {
 	if retry := errs.RowOf(p.Code).Retry; retry == errs.RetryLater || retry == errs.RetryYes {
 		h.Set("Retry-After", "1")
 	}
-	if actual := p.Details["actual_revision"]; actual != "" && p.Code == errs.Conflict {
+	if actual := cmp.Or(p.Details["actual_revision"], p.Details["actual_position"]); actual != "" && p.Code == errs.Conflict {
 		h.Set("ETag", `"`+actual+`"`)
 	}
 	w.WriteHeader(p.Status)

@@ -28,6 +28,8 @@ type route struct {
 	get     handler
 	head    handler
 	post    handler
+	put     handler
+	del     handler
 	log     bool // needs the gateway
 }
 
@@ -46,6 +48,8 @@ func (d *Door) table() []route {
 		{pattern: "/v1/topics", get: d.listTopics, head: d.listTopics, log: true},
 		{pattern: "/v1/topics/{topic}", get: d.describeTopic, head: d.describeTopic, log: true},
 		{pattern: "/v1/topics/{topic}/streams", get: d.listStreams, head: d.listStreams, log: true},
+		{pattern: "/v1/cursors", get: d.listCursors, head: d.listCursors, log: true},
+		{pattern: "/v1/cursors/{name}", get: d.getCursor, head: d.getCursor, put: d.putCursor, del: d.deleteCursor, log: true},
 		{pattern: "/v1/status", get: d.status, head: d.status, log: true},
 		plain("/", d.index), plain("/health", d.health), plain("/ready", d.ready), plain("/version", d.version), plain("/metrics", d.metrics),
 		plain("/openapi.yaml", page("openapi.yaml")), plain("/openapi.json", page("openapi.json")),
@@ -170,12 +174,16 @@ func (r *route) handler(method string) handler {
 		return r.head
 	case http.MethodPost:
 		return r.post
+	case http.MethodPut:
+		return r.put
+	case http.MethodDelete:
+		return r.del
 	}
 	return nil
 }
 
 func (r *route) methods() (allowed []string) {
-	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		if r.handler(m) != nil {
 			allowed = append(allowed, m)
 		}

@@ -17,12 +17,20 @@ type Cursor = gateway.Cursor
 
 // Cursors are kept in memory.
 type Cursors struct {
-	mu  sync.Mutex
-	all map[string]Cursor
+	mu   sync.Mutex
+	all  map[string]Cursor
+	fail error
 }
 
 // NewCursors gives none.
 func NewCursors() *Cursors { return &Cursors{all: map[string]Cursor{}} }
+
+// Fail makes every change fail with err until Fail(nil).
+func (c *Cursors) Fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail = err
+}
 
 // Cursor looks one up.
 func (c *Cursors) Cursor(name string) (Cursor, bool) {
@@ -48,6 +56,9 @@ func (c *Cursors) Cursors(prefix, after string, limit int) (list []Cursor, more 
 func (c *Cursors) SetCursor(_ context.Context, name, position string, expect *string) (Cursor, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.fail != nil {
+		return Cursor{}, c.fail
+	}
 	if was := c.all[name].Position; expect != nil && was != *expect {
 		return Cursor{}, errs.New(errs.Conflict, "cursor %s is at %q, expected %q", name, was, *expect).With("cursor", name).With("actual_position", was)
 	}
@@ -59,6 +70,9 @@ func (c *Cursors) SetCursor(_ context.Context, name, position string, expect *st
 func (c *Cursors) DeleteCursor(_ context.Context, name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.fail != nil {
+		return c.fail
+	}
 	if _, ok := c.all[name]; !ok {
 		return errs.New(errs.NotFound, "there is no cursor %s", name).With("cursor", name)
 	}
