@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,7 +25,10 @@ import (
 	"github.com/gesta-db/gesta/internal/vfs/faultfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	_ = flag.Set("rapid.checks", modelChecks) // the command line may say otherwise
+	goleak.VerifyTestMain(m)
+}
 
 // fataler is what a rig needs of a test, also of a rapid one.
 type fataler interface {
