@@ -75,6 +75,16 @@ func (e *Error) retryable() bool {
 	return false
 }
 
+// judged tells whether the server looked at the call's ids and conditions to answer so. What it refuses before that, for want of
+// space or of a permission, says nothing about an earlier attempt.
+func (e *Error) judged() bool {
+	switch e.Code {
+	case CodeInvalid, CodeConflict, CodeRejected, CodeNotFound, CodeExists, CodeGone:
+		return true
+	}
+	return false
+}
+
 // with returns a copy with one more detail.
 func (e *Error) with(key, value string) *Error {
 	c := *e

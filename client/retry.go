@@ -43,7 +43,9 @@ type attempts struct {
 
 func (a *attempts) failed(e *Error) {
 	a.n++
-	a.last = e
+	if a.last == nil || !e.final { // that time was up says less than the refusal before
+		a.last = e
+	}
 	if e.Code == CodeUnknownOutcome {
 		a.unknown = e
 	}
@@ -52,8 +54,8 @@ func (a *attempts) failed(e *Error) {
 // verdict is the error to return when the last thing that happened is e and nothing more will be tried. An attempt whose outcome
 // is open makes the whole outcome open, unless the server has judged the call since: it knows the ids.
 func (a *attempts) verdict(e *Error) *Error {
-	judged := e.cause == nil && !e.retryable() && !e.final
-	if judged {
+	settled := e.cause == nil && !e.retryable() && !e.final
+	if settled && (a.unknown == nil || e.judged()) {
 		return e
 	}
 	why := e
