@@ -67,8 +67,11 @@ var plan = map[string]place{
 	"internal/door/grpc": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
 	"internal/door/http": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
 
+	// A way out, as the doors are ways in: it makes spans of what the gateway's Tracer is told.
+	"internal/otlp": {floor: doors, may: []string{"internal/gateway"}},
+
 	// The node builds, opens and closes everything, so it knows everybody below.
-	"internal/node": {floor: house, may: []string{"internal/door/grpc", "internal/door/http", "internal/gateway", "internal/shard", "internal/meta",
+	"internal/node": {floor: house, may: []string{"internal/door/grpc", "internal/door/http", "internal/otlp", "internal/gateway", "internal/shard", "internal/meta",
 		"internal/inspect", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
 	"internal/bench": {floor: house, may: []string{"client"}},
 	"internal/demo":  {floor: house, may: []string{"client"}},
@@ -90,7 +93,8 @@ var guests = map[string][]string{
 	"go.etcd.io/raft/v3":              {"internal/replica", "internal/shard", "internal/meta", "internal/inspect", "internal/sim"},
 	"github.com/cockroachdb/pebble":   {"internal/index", "internal/shard", "internal/sim"},
 	"google.golang.org/grpc":          {"api/gesta/v1", "client", "internal/door/grpc", "internal/node"},
-	"github.com/prometheus":           {"internal/node", "internal/door/grpc", "internal/door/http"},
+	"github.com/prometheus":           {"internal/node", "internal/otlp", "internal/door/grpc", "internal/door/http"},
+	"go.opentelemetry.io":             {"internal/otlp"},
 	"github.com/alecthomas/kong":      {"internal/cli", "cmd/gesta"},
 	"go.yaml.in/yaml/v3":              {"internal/node", "internal/cli"},
 	"net/http":                        {"internal/door/http", "internal/node", "internal/cli"},

@@ -20,6 +20,8 @@ type Config struct {
 	TLSKey       string        // PEM file
 	LogLevel     string        // debug, info, warn or error
 	LogFormat    string        // auto, text or json
+	Admin        string        // HOST:PORT of the listener for profiles; empty: none
+	TraceEvery   int64         // the appends of one in so many frames of append streams are traced; 0: of none
 	Web          HTTPConfig
 	Limits       limits.Limits
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -11,6 +12,17 @@ import (
 type metricDoc struct {
 	Name, Kind, Help string
 	Labels           []string
+}
+
+// unit is what the metric's name says that its values are in.
+func (d metricDoc) unit() string {
+	name := strings.TrimSuffix(d.Name, "_total")
+	for _, unit := range []string{"seconds", "bytes", "events", "entries", "segments"} {
+		if strings.HasSuffix(name, "_"+unit) {
+			return unit
+		}
+	}
+	return "number"
 }
 
 // described makes metrics and remembers what they are, so that the reference page is made from the code.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ func (f Field) Effective(c *Config) string {
 }
 
 func serverFields() []Field {
-	return append([]Field{
+	return slices.Concat([]Field{
 		text(Field{Name: "data", Kind: Path, Default: "./gesta-data", Help: "the data folder; made when it does not exist"},
 			func(c *Config) *string { return &c.Data }),
 		text(Field{Name: "grpc", Kind: Address, Default: "127.0.0.1:7070", Help: "where gRPC listens; port 0 takes a free one",
@@ -68,7 +69,7 @@ func serverFields() []Field {
 			func(c *Config) *string { return &c.LogLevel }),
 		text(Field{Name: "log.format", Kind: Text, Default: "auto", Range: "auto, text or json", Help: "how log lines are written; auto: text on a terminal, JSON otherwise"},
 			func(c *Config) *string { return &c.LogFormat }),
-	}, httpFields()...)
+	}, observeFields(), httpFields())
 }
 
 // limitFields makes a setting of every limit.

@@ -12,6 +12,7 @@ import (
 	grpcdoor "github.com/gesta-db/gesta/internal/door/grpc"
 	httpdoor "github.com/gesta-db/gesta/internal/door/http"
 	"github.com/gesta-db/gesta/internal/gateway"
+	"github.com/gesta-db/gesta/internal/otlp"
 	"github.com/gesta-db/gesta/internal/vfs"
 )
 
@@ -46,6 +47,8 @@ type Node struct {
 	grpc     *grpcdoor.Door
 	http     *httpdoor.Door
 	starting *readiness
+	admin    *admin       // nil: none
+	push     *otlp.Pusher // nil: not started
 
 	stopWatch context.CancelFunc
 	serving   sync.WaitGroup
@@ -64,7 +67,7 @@ func Start(ctx context.Context, c Config, with ...Option) (*Node, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{config: c, log: o.log, metrics: newMetrics(), failed: make(chan error, 2), starting: newReadiness()}
+	n := &Node{config: c, log: o.log, metrics: newMetrics(), failed: make(chan error, 3), starting: newReadiness()}
 	if err := n.open(ctx, o); err != nil {
 		n.abandon()
 		return nil, err
@@ -79,13 +82,26 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	pushed, err := otlp.FromEnv()
+	if err != nil {
+		return err
+	}
 	if n.listen, err = listen(c); err != nil {
 		return err
+	}
+	if n.admin, err = openAdmin(c); err != nil {
+		return err
+	}
+	if n.admin != nil {
+		n.serve("admin", n.admin.listener, n.admin.serve)
 	}
 	if n.folder, err = openFolder(o.fs, c.Data); err != nil {
 		return err
 	}
 	n.greet()
+	if err := n.startPush(ctx, pushed, o.version); err != nil {
+		return err
+	}
 	n.http = httpdoor.New(httpdoor.Options{
 		Gateway: n.starting, Metrics: n.metrics.handler(), TLS: tlsConfig.Clone(), Logger: n.log, Version: n.versionInfo(o.version), Settings: c.Web.settings(),
 	})
@@ -95,7 +111,7 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 		return err
 	}
 	n.openGate(o)
-	n.grpc = grpcdoor.New(grpcdoor.Options{Gateway: n.gate, TLS: tlsConfig.Clone()})
+	n.grpc = grpcdoor.New(grpcdoor.Options{Gateway: n.gate, TLS: tlsConfig.Clone(), TraceEvery: uint64(c.TraceEvery)})
 	n.openMetrics(o.version)
 	if err := n.engine.shard.Barrier(ctx); err != nil {
 		return err
@@ -120,11 +136,19 @@ func (n *Node) greet() {
 	}
 }
 
+func (n *Node) startPush(ctx context.Context, what otlp.Settings, version string) (err error) {
+	n.push, err = otlp.Start(ctx, otlp.Options{Settings: what, Version: version, Node: n.ID(), Metrics: n.metrics.registry, Logger: n.log})
+	if err == nil && what.Any() {
+		n.log.Info("pushing by OTLP", "traces", what.Traces, "metrics", what.Metrics)
+	}
+	return err
+}
+
 func (n *Node) openGate(o options) {
 	i := n.folder.identity
 	n.gate = gateway.New(gateway.Options{
 		Shard:  shardDoor{Shard: n.engine.shard, self: i.Incarnation, nodeID: i.NodeID},
-		Topics: topicsDoor{n.engine.meta}, Cursors: cursorsDoor{n.engine.meta}, Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(),
+		Topics: topicsDoor{n.engine.meta}, Cursors: cursorsDoor{n.engine.meta}, Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(), Tracer: n.push.Tracer(),
 		Identity: gateway.Identity{NodeID: i.NodeID, ClusterID: i.ClusterID, Version: o.version, Started: time.Now()},
 	})
 	n.disk = &diskWatch{fs: o.fs, dir: n.config.Data, floor: uint64(n.config.DiskFloor), gate: n.gate, log: n.log}
@@ -186,6 +210,14 @@ func (n *Node) Addr() string { return n.listen.grpc.Addr().String() }
 // HTTPAddr is where HTTP listens.
 func (n *Node) HTTPAddr() string { return n.listen.http.Addr().String() }
 
+// AdminAddr is where profiles are served; empty: nowhere.
+func (n *Node) AdminAddr() string {
+	if n.admin == nil {
+		return ""
+	}
+	return n.admin.listener.Addr().String()
+}
+
 // ID is the node's name.
 func (n *Node) ID() string { return n.folder.identity.NodeID }
 
@@ -212,7 +244,11 @@ func (n *Node) close(ctx context.Context) error {
 	if err := n.http.Close(ctx); err != nil {
 		n.log.Warn("HTTP requests were cut off", "error", err)
 	}
+	n.admin.close()
 	n.serving.Wait()
+	if err := n.push.Close(ctx); err != nil { // before what the metrics are read from is closed
+		n.log.Warn("the last traces or metrics were not pushed", "error", err)
+	}
 	err := errors.Join(n.engine.close(), n.folder.close())
 	if err != nil {
 		n.log.Error("the log was not closed well", "error", err)
@@ -238,7 +274,9 @@ func (n *Node) abandon() {
 	if n.listen.grpc != nil && n.listen.http != nil {
 		n.listen.close()
 	}
+	n.admin.close()
 	n.serving.Wait()
+	_ = n.push.Close(gone)
 	if n.engine != nil {
 		_ = n.engine.close()
 	}

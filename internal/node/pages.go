@@ -87,11 +87,13 @@ func metricsPage() string {
 beside them. Counters count since the start. A histogram has the series ` + "`_bucket`, `_sum` and `_count`" + `. Durations are in seconds, sizes in
 bytes. Nothing is labelled by topic or key: there may be millions.
 
-| metric | kind | labels | what |
-|---|---|---|---|
+They are also pushed, under the same names, when [OpenTelemetry's variables](telemetry.md) ask for it.
+
+| metric | kind | unit | labels | what |
+|---|---|---|---|---|
 `)
 	for _, d := range m.docs {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", d.Name, d.Kind, strings.Join(d.Labels, ", "), d.Help)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", d.Name, d.Kind, d.unit(), strings.Join(d.Labels, ", "), d.Help)
 	}
 	return b.String()
 }

@@ -21,7 +21,7 @@ const (
 // Validate checks every setting, each alone and as they stand together. The error is invalid and names the setting; it
 // touches nothing but the TLS files, which it reads.
 func (c *Config) Validate() error {
-	for _, check := range []func() error{c.checkPaths, c.checkAddresses, c.checkSizes, c.checkLog, c.checkHTTP, c.checkTLS, c.checkExposure, c.Limits.Validate} {
+	for _, check := range []func() error{c.checkPaths, c.checkAddresses, c.checkSizes, c.checkLog, c.checkHTTP, c.checkTLS, c.checkExposure, c.checkAdmin, c.Limits.Validate} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -56,6 +56,19 @@ func size(f Field, at func(*Config) *int64) Field {
 	return f
 }
 
+func count(f Field, at func(*Config) *int64) Field {
+	f.Kind = Count
+	f.Get = func(c *Config) string { return strconv.FormatInt(*at(c), 10) }
+	f.Set = func(c *Config, s string) error {
+		v, err := parseCount(s)
+		if err == nil {
+			*at(c) = v
+		}
+		return err
+	}
+	return f
+}
+
 func parseDuration(s string) (int64, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 {
