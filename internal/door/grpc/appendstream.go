@@ -48,6 +48,11 @@ type call struct {
 }
 
 func (d *Door) appendStream(stream grpc.ServerStream) error {
+	leave, err := openAppends(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
 	d.streams.Add(1)
 	defer d.streams.Add(-1)
 	a := &appender{door: d, stream: stream, wake: make(chan struct{}, 1)}

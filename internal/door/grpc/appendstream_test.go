@@ -230,3 +230,27 @@ func TestMalformedFramesEndTheStream(t *testing.T) {
 	}
 	wantCode(t, s.RecvMsg(&gestav1.AppendStreamResponse{}), errs.Invalid, "field", "calls")
 }
+
+// TestAppendStreamsOfAConnectionAreBounded opens as many as a connection may have, is refused one more, and may again when one ends.
+func TestAppendStreamsOfAConnectionAreBounded(t *testing.T) {
+	f := open(t, "orders")
+	call := &gestav1.AppendCall{CallId: 1, Request: request("orders", "1")}
+	var streams []appendClient
+	for range appendsPerConnection {
+		s := f.stream(t)
+		send(t, s, call)
+		replies(t, s, 1)
+		streams = append(streams, s)
+	}
+	_, err := f.stream(t).Recv()
+	wantCode(t, err, errs.Busy)
+	if err := streams[0].CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := streams[0].Recv(); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	s := f.stream(t)
+	send(t, s, call)
+	replies(t, s, 1)
+}

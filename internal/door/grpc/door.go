@@ -58,6 +58,8 @@ const (
 	leastPing = 5 * time.Second
 	// A connection carries few long streams; unary callers multiplex, and wait for a place.
 	streamsPerConnection = 4096
+	// What append streams have sent and the budget does not let in yet waits in their windows: so many of those at most.
+	appendsPerConnection = 16
 	// A message over the limit, but not over this many times, is read so that it can be refused in our words; a larger one
 	// gRPC refuses by itself, unread and without a reason.
 	readAnyway = 4

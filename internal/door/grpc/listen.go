@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
+	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/gateway"
 )
 
@@ -22,6 +23,8 @@ type budgetAddr struct {
 	net.Addr
 	text   string
 	budget *gateway.Budget
+	// appends counts the append streams that are open.
+	appends atomic.Int32
 }
 
 func (a *budgetAddr) String() string { return a.text }
@@ -63,6 +66,24 @@ func (d *Door) callerOf(ctx context.Context) (gateway.Caller, *gateway.Budget) {
 		return who, a.budget
 	}
 	return who, d.gate.NewBudget()
+}
+
+// openAppends counts an append stream in, or refuses it: each may have a window of unread bytes on its way. Call leave at its end.
+func openAppends(ctx context.Context) (leave func(), err error) {
+	p, _ := peer.FromContext(ctx)
+	if p == nil {
+		return func() {}, nil
+	}
+	a, ok := p.Addr.(*budgetAddr)
+	if !ok {
+		return func() {}, nil
+	}
+	leave = func() { a.appends.Add(-1) }
+	if a.appends.Add(1) > appendsPerConnection {
+		leave()
+		return nil, errs.New(errs.Busy, "this connection has %d append streams open, the most it may have: share one, it takes calls of many", appendsPerConnection)
+	}
+	return leave, nil
 }
 
 func certificateName(info credentials.AuthInfo) string {
