@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/meta"
 	"github.com/gesta-db/gesta/internal/replica"
+	"github.com/gesta-db/gesta/internal/seglog"
 	"github.com/gesta-db/gesta/internal/vfs"
 )
 
@@ -91,15 +93,20 @@ func Check(o Options) (Report, error) {
 		return r, errs.New(errs.Unavailable, "%s is in use: stop the node first, or check a copy (%w)", o.Dir, err)
 	}
 	defer lock.Close()
+	shards := 0
 	for _, name := range names {
 		number, err := strconv.ParseUint(name, 10, 32)
 		if err != nil {
 			continue
 		}
+		shards++
 		c := newChecker(o, &r, uint32(number))
 		if err := c.check(); err != nil {
 			return r, err
 		}
+	}
+	if dir := filepath.Join(o.Dir, ShardsDir); shards == 0 {
+		r.Findings = append(r.Findings, Finding{File: dir, Message: "there is no shard in this folder: restore it from a backup"})
 	}
 	return r, r.meta(o)
 }
@@ -107,19 +114,26 @@ func Check(o Options) (Report, error) {
 // meta checks the meta group's folder.
 func (r *Report) meta(o Options) error {
 	dir := filepath.Join(o.Dir, MetaDir)
-	n, err := meta.Verify(o.FS, dir)
+	n, damages, err := meta.Verify(o.FS, dir)
 	r.Topics = n
-	r.add(err)
-	r.add(replica.VerifyState(o.FS, dir))
+	r.damages(damages)
+	r.add(err, dir)
+	r.add(replica.VerifyState(o.FS, dir), dir)
 	return nil
 }
 
-// add turns an error that names a file into a finding.
-func (r *Report) add(err error) {
+func (r *Report) damages(ds []seglog.Damage) {
+	for _, d := range ds {
+		r.Findings = append(r.Findings, Finding{File: d.File, Offset: d.Offset, Message: d.Reason, Doubtful: d.Doubtful})
+	}
+}
+
+// add turns an error into a finding about the file that it names, or about the folder.
+func (r *Report) add(err error, dir string) {
 	if err == nil {
 		return
 	}
 	e := errs.As(err)
 	offset, _ := strconv.ParseInt(e.Details["offset"], 10, 64)
-	r.Findings = append(r.Findings, Finding{File: e.Details["file"], Offset: offset, Message: e.Message})
+	r.Findings = append(r.Findings, Finding{File: cmp.Or(e.Details["file"], dir), Offset: offset, Message: e.Message})
 }

@@ -47,10 +47,11 @@ func (c *checker) check() error {
 	if err != nil {
 		return err
 	}
-	for _, d := range report.Damages {
-		c.find(Finding{File: d.File, Offset: d.Offset, Message: d.Reason, Doubtful: d.Doubtful})
+	c.all.damages(report.Damages)
+	if len(report.Segments) == 0 && len(report.Damages) == 0 {
+		c.find(Finding{File: c.dir, Message: "the folder holds no segment of the log: restore it from a backup"})
 	}
-	c.all.add(replica.VerifyState(c.o.FS, c.dir))
+	c.all.add(replica.VerifyState(c.o.FS, c.dir), c.dir)
 	c.compareHeads()
 	if err := c.tables(); err != nil {
 		return err
@@ -93,7 +94,7 @@ func (c *checker) tables() error {
 		}
 		for _, name := range names {
 			if filepath.Ext(name) == in.ext {
-				c.all.add(index.VerifyTable(nil, filepath.Join(in.dir, name)))
+				c.all.add(index.VerifyTable(nil, filepath.Join(in.dir, name)), in.dir)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,7 +146,7 @@ func (m *Meta) load() error {
 	m.snapshot = s.Index
 	m.state.Store(s)
 	if first := m.disk.Log.First(); first > s.Index+1 {
-		return errs.New(errs.Corrupt, "the meta log begins at entry %d and its snapshot ends at %d: entries are missing; restore the folder %s from a backup", first, s.Index, m.o.Dir)
+		return missing(m.o.Dir, first, s.Index)
 	}
 	for i := s.Index + 1; i <= m.disk.Loadable(); i++ {
 		es, err := m.disk.Log.Entries(i, i+1, 1)
@@ -157,6 +158,12 @@ func (m *Meta) load() error {
 		}
 	}
 	return nil
+}
+
+func missing(dir string, first, snapshot uint64) error {
+	name := filepath.Join(dir, snapshotName)
+	return errs.New(errs.Corrupt, "the meta log begins at entry %d and its snapshot ends at %d: entries are missing; restore the folder %s from a backup", first, snapshot, dir).
+		With("file", name).With("offset", "0")
 }
 
 // fold applies an entry's command, unless the state holds it already. The refusal is for who proposed it.

@@ -109,8 +109,8 @@ func TestChangesAreOrdered(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := Verify(disk, "meta"); err != nil || n != 80 {
-		t.Fatalf("%d topics, %v", n, err)
+	if n, damages, err := Verify(disk, "meta"); err != nil || n != 80 || len(damages) > 0 {
+		t.Fatalf("%d topics, %v, %v", n, damages, err)
 	}
 }
 
@@ -186,8 +186,8 @@ func TestStopsAtEveryOperation(t *testing.T) {
 			if err := m.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Verify(crashed, "meta"); err != nil {
-				t.Fatalf("operation %d, crash %d: %v", n, i, err)
+			if _, damages, err := Verify(crashed, "meta"); err != nil || len(damages) > 0 {
+				t.Fatalf("operation %d, crash %d: %v, %v", n, i, damages, err)
 			}
 		}
 		if err == nil {
@@ -229,6 +229,21 @@ func TestTrimBehindTheNewestHeader(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestSnapshotLost removes the snapshot of a log that was trimmed: that is damage, to the check and to the next start.
+func TestSnapshotLost(t *testing.T) {
+	disk := crashfs.New(1)
+	if _, _, err := tell(small(disk)); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Remove("meta/snapshot"); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := Verify(disk, "meta")
+	wantCode(t, err, errs.Corrupt)
+	_, err = Open(small(disk))
+	wantCode(t, err, errs.Corrupt)
 }
 
 // TestSnapshotDamage flips every byte of a snapshot, and cuts it at every length: it is damage, and says where.

@@ -1,32 +1,33 @@
 package meta
 
 import (
-	"strconv"
-
-	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/seglog"
 	"github.com/gesta-db/gesta/internal/vfs"
 )
 
-// Verify reads a meta folder that nobody has open and counts its topics. The error is the first damage found.
-func Verify(fsys vfs.FS, dir string) (topics int, err error) {
-	s, err := loadSnapshot(fsys, dir)
-	if err != nil {
-		return 0, err
+// Verify reads a meta folder that nobody has open, counts its topics, and lists the damage to its log. The error is damage to the
+// snapshot, entries that are missing or do not fold, or a folder that cannot be read.
+func Verify(fsys vfs.FS, dir string) (topics int, damages []seglog.Damage, err error) {
+	s, broken := loadSnapshot(fsys, dir)
+	if broken != nil {
+		s = newState() // the log is still worth a look
 	}
 	m := &Meta{}
 	m.state.Store(s)
+	last := s.Index
 	report, err := seglog.Verify(seglog.Options{FS: fsys, Dir: dir, Shard: group, SegmentBytes: segmentBytes}, func(e seglog.Entry, _ string, _ int64) error {
+		// Behind a gap, which is damage already, nothing can be folded.
+		if broken != nil || e.Index > last+1 {
+			return nil
+		}
+		last = max(last, e.Index)
 		_, err := m.fold(e)
 		return err
 	})
-	if err != nil {
-		return 0, err
+	if broken != nil {
+		err = broken
+	} else if err == nil && report.First > s.Index+1 {
+		err = missing(dir, report.First, s.Index)
 	}
-	for _, d := range report.Damages {
-		if !d.Doubtful {
-			return m.Count(), errs.New(errs.Corrupt, "%s", d.Reason).With("file", d.File).With("offset", strconv.FormatInt(d.Offset, 10))
-		}
-	}
-	return m.Count(), nil
+	return m.Count(), report.Damages, err
 }

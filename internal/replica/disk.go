@@ -3,12 +3,14 @@ package replica
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/seglog"
+	"github.com/gesta-db/gesta/internal/vfs"
 )
 
 // Disk is where one replica stores: its log and its hard state. Store and Mark are called by one goroutine, the owner's.
@@ -24,6 +26,9 @@ type Disk struct {
 
 // OpenDisk opens the folder of a replica. A new folder becomes a member of a group with these voters.
 func OpenDisk(o seglog.Options, voters []uint64) (*Disk, error) {
+	if err := logIsThere(o.FS, o.Dir); err != nil {
+		return nil, err
+	}
 	log, rec, err := seglog.Open(o)
 	if err != nil {
 		return nil, err
@@ -39,6 +44,16 @@ func OpenDisk(o seglog.Options, voters []uint64) (*Disk, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// logIsThere refuses to begin a new log beside a hard state: the log's first segment was durable before the hard state was made.
+func logIsThere(fsys vfs.FS, dir string) error {
+	names, err := fsys.List(dir)
+	if err != nil || !slices.Contains(names, stateName) || slices.ContainsFunc(names, func(n string) bool { return filepath.Ext(n) == ".seg" }) {
+		return nil // a folder that cannot be listed is met again when the log is opened
+	}
+	return errs.New(errs.Corrupt, "%s holds a hard state and no segment: the log is gone; restore the folder from a backup or replace the replica", dir).
+		With("file", dir).With("offset", "0")
 }
 
 // settle keeps the doubt of a cut, and finds how far the machine may load.
