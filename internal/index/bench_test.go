@@ -26,7 +26,6 @@ type history struct {
 	revisions map[int]uint64
 	offset    uint64
 	entry     uint64
-	key, id   []byte
 }
 
 func newHistory(streams int) *history {
