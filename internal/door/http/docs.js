@@ -18,7 +18,7 @@ function resolve(v) {
 
 const refName = (v) => (v && v.$ref ? v.$ref.split('/').pop() : '');
 
-// rich splits a description at `code` and line breaks.
+// rich gives a description, with `code` in it as such.
 function rich(text) {
   const p = make('span', {});
   (text || '').trim().split(/(`[^`]*`)/).forEach((part) => {
@@ -41,7 +41,9 @@ function schema(s, top) {
   const name = refName(s);
   if (name && !top) return make('a', { href: '#schema-' + name, class: 'kind' }, name);
   s = resolve(s);
-  const box = make('div', { class: 'schema' }, make('span', { class: 'kind' }, kindOf(s)), ' ', rich(s.description));
+  const kind = kindOf(s);
+  const told = kind === 'anything' && s.description ? '' : make('span', { class: 'kind' }, kind); // the description says more
+  const box = make('div', { class: 'schema' }, told, ' ', rich(s.description));
   const fields = s.properties || (s.items && !s.items.$ref && s.items.properties);
   const required = s.required || (s.items && s.items.required) || [];
   if (!fields) return box;
