@@ -14,4 +14,6 @@
 //
 // Besides that: relative links lead somewhere, Go code is part of a program that is compiled, and what deploy/ asks for (metrics,
 // flags, runbook entries) exists.
+//
+// The tests take a few seconds and the time to build the binary, which may be longer.
 package docs

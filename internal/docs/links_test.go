@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/gesta-db/gesta/internal/errs"
 )
 
 var (
@@ -140,4 +142,16 @@ func flat(code string) string {
 		b.WriteString(strings.TrimSpace(line) + "\n")
 	}
 	return b.String()
+}
+
+// Every code of the error table has a section that says what to do.
+func TestEveryErrorHasARemedy(t *testing.T) {
+	page := readPage(t, "docs/reference/errors.md")
+	for _, row := range errs.Table() {
+		_, section, found := strings.Cut(page.text, "\n## "+string(row.Code)+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		if !found || !strings.Contains(section, "What to do: "+row.Remedy+".") || row.Remedy == "" {
+			t.Errorf("docs/reference/errors.md has no section on %s with its remedy", row.Code)
+		}
+	}
 }
