@@ -197,11 +197,17 @@ func (ix *Index) damage(reason error) {
 	if ix.damaged.Swap(true) {
 		return
 	}
-	if f, err := ix.fs.Create(ix.fs.PathJoin(ix.o.Dir, discard), writes); err == nil {
-		_ = errors.Join(f.Sync(), f.Close(), syncDir(ix.fs, ix.o.Dir)) // if it is lost, the damage is met again
+	if !ix.o.ReadOnly {
+		ix.markDamaged()
 	}
 	if l := ix.o.Listener; l != nil && l.Damaged != nil {
 		l.Damaged(ix.o.Dir, reason)
+	}
+}
+
+func (ix *Index) markDamaged() {
+	if f, err := ix.fs.Create(ix.fs.PathJoin(ix.o.Dir, discard), writes); err == nil {
+		_ = errors.Join(f.Sync(), f.Close(), syncDir(ix.fs, ix.o.Dir)) // if it is lost, the damage is met again
 	}
 }
 

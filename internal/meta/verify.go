@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/seglog"
 	"github.com/gesta-db/gesta/internal/vfs"
 )
@@ -26,6 +27,8 @@ func Verify(fsys vfs.FS, dir string) (topics int, damages []seglog.Damage, err e
 	})
 	if broken != nil {
 		err = broken
+	} else if err == nil && len(report.Segments) == 0 && len(report.Damages) == 0 {
+		err = errs.New(errs.Corrupt, "%s holds no segment of the meta log: restore the folder from a backup", dir).With("file", dir).With("offset", "0")
 	} else if err == nil && report.First > s.Index+1 {
 		err = missing(dir, report.First, s.Index)
 	}
