@@ -39,9 +39,9 @@ func options(fsys vfs.FS, dir string) shard.Options {
 	}
 }
 
-// commit is the i-th of a run.
-func commit(i int) *event.Commit {
-	e := eventwire.Event{ID: fmt.Sprint("id", i), Type: "Happened", Data: []byte(strings.Repeat("data ", 20))}
+// commit is the i-th of a run, with so many words of data.
+func commit(i, words int) *event.Commit {
+	e := eventwire.Event{ID: fmt.Sprint("id", i), Type: "Happened", Data: []byte(strings.Repeat("data ", words))}
 	b := eventwire.AppendEvent(nil, &e)
 	c := &event.Commit{Bytes: len(b), Streams: []event.Append{{
 		Topic: []byte("orders"), Key: fmt.Appendf(nil, "k%d", i%7), Events: []event.Prepared{{ID: []byte(e.ID), Type: []byte(e.Type), Bytes: b}},
@@ -65,9 +65,9 @@ func run(t *testing.T, fsys vfs.FS, dir string) (events int) {
 		t.Fatal(err)
 	}
 	for ; sealed.Load() < 4 || events%10 != 5; events++ {
-		_, err := s.Append(ctx, commit(events))
+		_, err := s.Append(ctx, commit(events, 20))
 		for err != nil && errs.CodeOf(err) == errs.Busy { // sealing is slower than appending here
-			_, err = s.Append(ctx, commit(events))
+			_, err = s.Append(ctx, commit(events, 20))
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -275,12 +275,12 @@ func TestPowerCut(t *testing.T) {
 	}
 	const acked = 20
 	for i := range acked {
-		if _, err := s.Append(t.Context(), commit(i)); err != nil {
+		if _, err := s.Append(t.Context(), commit(i, 20)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	faults.Fail(faultfs.Rule{Op: faultfs.SyncData})
-	if _, err := s.Append(t.Context(), commit(acked)); errs.CodeOf(err) != errs.UnknownOutcome {
+	if _, err := s.Append(t.Context(), commit(acked, 500)); errs.CodeOf(err) != errs.UnknownOutcome {
 		t.Fatal(err)
 	}
 	_ = s.Close()
