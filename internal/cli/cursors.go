@@ -33,7 +33,7 @@ type cursorsSetCmd struct {
 	output   `embed:""`
 	Expect   *string `placeholder:"TOKEN" help:"Move it only from this position; an empty text: only make it."`
 	Name     string  `arg:"" help:"The cursor's name: a to z, 0 to 9, dot, dash and underscore."`
-	Position string  `arg:"" help:"A position, as append -o json and read -o json tell it."`
+	Position string  `arg:"" help:"A position, as append -o json tells it, and cursors get of another."`
 }
 
 type cursorsDeleteCmd struct {

@@ -202,10 +202,7 @@ func (m *Meta) EnsureTopic(ctx context.Context, name string, shard uint32) (crea
 	if _, ok := m.Topic(name); ok {
 		return false, nil
 	}
-	if m.Count() >= m.o.Topics {
-		return false, errs.New(errs.TooLarge, "there are %d topics, the limit; delete empty ones, or use keys of one topic", m.o.Topics).With("limit", "topics")
-	}
-	err = m.propose(ctx, command{CreateTopic: &Topic{Name: name, Created: m.o.Clock.Now().UTC(), Shard: shard}})
+	err = m.propose(ctx, command{CreateTopic: &Topic{Name: name, Created: m.o.Clock.Now().UTC(), Shard: shard}, Limit: m.o.Topics})
 	return err == nil, err
 }
 

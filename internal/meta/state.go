@@ -32,8 +32,10 @@ type setCursor struct {
 
 // command is one change of the state: an entry of the meta group's log. Exactly one part is set.
 type command struct {
-	CreateTopic  *Topic     `json:"create_topic,omitempty"`
-	DeleteTopic  *string    `json:"delete_topic,omitempty"`
+	CreateTopic *Topic  `json:"create_topic,omitempty"`
+	DeleteTopic *string `json:"delete_topic,omitempty"`
+	// Limit is how many topics there may be, as who proposed it has it configured: every replica must judge alike.
+	Limit        int        `json:"limit,omitempty"`
 	SetCursor    *setCursor `json:"set_cursor,omitempty"`
 	DeleteCursor *string    `json:"delete_cursor,omitempty"`
 }
@@ -57,10 +59,7 @@ func (s *state) apply(index uint64, payload []byte) (next *state, refusal, err e
 	next = &state{Index: index, Topics: s.Topics, Cursors: s.Cursors}
 	switch {
 	case c.CreateTopic != nil:
-		if _, ok := s.Topics[c.CreateTopic.Name]; !ok {
-			next.Topics = maps.Clone(s.Topics)
-			next.Topics[c.CreateTopic.Name] = *c.CreateTopic
-		}
+		refusal = next.createTopic(c.CreateTopic, c.Limit)
 	case c.DeleteTopic != nil:
 		next.Topics = maps.Clone(s.Topics)
 		delete(next.Topics, *c.DeleteTopic)
@@ -76,6 +75,18 @@ func (s *state) apply(index uint64, payload []byte) (next *state, refusal, err e
 		return nil, nil, errs.New(errs.Unsupported, "meta entry %d is of a kind that this version does not know: run the version that wrote it, or a newer one", index)
 	}
 	return next, refusal, nil
+}
+
+func (s *state) createTopic(t *Topic, limit int) error {
+	if _, ok := s.Topics[t.Name]; ok {
+		return nil
+	}
+	if limit > 0 && len(s.Topics) >= limit {
+		return errs.New(errs.TooLarge, "there are %d topics, the limit; delete empty ones, or use keys of one topic", len(s.Topics)).With("limit", "topics")
+	}
+	s.Topics = maps.Clone(s.Topics)
+	s.Topics[t.Name] = *t
+	return nil
 }
 
 // maxCursors bounds the named cursors: all of them are in every snapshot and in memory.

@@ -156,6 +156,6 @@ func (c *Core) begin() {
 	data = event.AppendSettings(seglog.BeginRecord(data, byte(event.KindSettings)|byte(event.EndOfCommit)), &s)
 	seglog.EndRecord(data, start, uint64(c.cfg.Number), index)
 	if _, _, err := c.rep.Propose(data); err != nil {
-		c.cfg.Logger.Warn("settings of a new shard not proposed; the next leader does it", "shard", c.cfg.Number, "error", err)
+		c.cfg.Logger.Warn("settings of a new shard not proposed; the next leader does it", "error", err)
 	}
 }

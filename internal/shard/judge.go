@@ -128,7 +128,8 @@ func contains(s []uint64, x uint64) bool {
 	return false
 }
 
-// inWindow tells whether an id written at offset and time is still remembered: a fold of the log, so every leader agrees.
+// inWindow tells whether an id written at offset and time is still remembered. Its age is taken from the time at which the append
+// that asks would itself be recorded.
 func (c *Core) inWindow(offset uint64, at int64) bool {
 	s := &c.settings
 	return c.proposed.lastOffset-offset < s.IDWindowEvents && max(c.now.UnixNano(), c.proposed.lastTime)-at < int64(s.IDWindow)

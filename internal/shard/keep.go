@@ -81,12 +81,12 @@ func (k *keeper) prepare() {
 	case err == nil && k.full:
 		k.full = false
 		k.s.Refuse("space", nil)
-		k.s.o.Logger.Info("space returned; appends are accepted again", "shard", k.s.o.Number)
+		k.s.o.Logger.Info("space returned; appends are accepted again")
 	case errs.CodeOf(err) == errs.NoSpace && !k.full:
 		k.full = true
 		e := errs.New(errs.NoSpace, "the disk has no room for the next segment of shard %d; nothing was written: free space and try again", k.s.o.Number)
 		k.s.Refuse("space", e)
-		k.s.o.Logger.Error("no space for the next segment; appends are refused", "shard", k.s.o.Number, "error", err)
+		k.s.o.Logger.Error("no space for the next segment; appends are refused", "error", err)
 	}
 }
 

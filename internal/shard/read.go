@@ -19,6 +19,8 @@ const (
 	// batchBytes and batchEvents bound one batch: large enough that a frame's cost does not show, small enough to flow.
 	batchBytes  = 256 << 10
 	batchEvents = 4096
+	// firstArena is what a reader begins with for bytes from disk.
+	firstArena = 16 << 10
 	// batchOffsets bounds what a filter may leave out before the caller is told how far the read came.
 	batchOffsets = 100_000
 )
@@ -397,8 +399,8 @@ func (r *reader) take(payload []byte, copied bool) {
 	if copied {
 		start := len(r.arena)
 		if start+len(payload) > cap(r.arena) {
-			// What was taken stays in the old array.
-			r.arena = make([]byte, 0, max(batchBytes+batchBytes/4, len(payload)))
+			// What was taken stays in the old array. It grows by doubling: most readers want little.
+			r.arena = make([]byte, 0, max(min(2*cap(r.arena), batchBytes+batchBytes/4), firstArena, len(payload)))
 			start = 0
 		}
 		r.arena = append(r.arena, payload...)
