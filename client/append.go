@@ -37,9 +37,8 @@ type StreamResult struct {
 type AppendOption func(*appendOptions)
 
 type appendOptions struct {
-	commandID   string
-	noCreate    bool
-	traceparent string // the context's, for events without one
+	commandID string
+	noCreate  bool
 }
 
 // CommandID names the whole commit for idempotency, beside the ids of its events; up to 256 bytes, unique for the first stream.

@@ -46,11 +46,11 @@ func (k *call) recycle() {
 
 // encode prepares the request.
 func (k *call) encode(ctx context.Context, streams []Append, opts []AppendOption) *Error {
-	o := appendOptions{traceparent: traceparentOf(ctx)}
+	var o appendOptions
 	for _, opt := range opts {
 		opt(&o)
 	}
-	k.request = appendRequest(k.request[:0], streams, o)
+	k.request = appendRequest(k.request[:0], streams, o, traceparentOf(ctx))
 	if len(k.request) > maxRequest {
 		return tooLarge(len(k.request))
 	}

@@ -39,10 +39,11 @@ const (
 	tagNanos   = 2 << 3
 )
 
-// appendRequest writes an AppendRequest. Events without an id get one.
-func appendRequest(dst []byte, streams []Append, o appendOptions) []byte {
+// appendRequest writes an AppendRequest. Events without an id get one, and those without a traceparent
+// the one given, if any.
+func appendRequest(dst []byte, streams []Append, o appendOptions, traceparent string) []byte {
 	for i := range streams {
-		dst = appendStream(dst, &streams[i], o.traceparent)
+		dst = appendStream(dst, &streams[i], traceparent)
 	}
 	dst = appendText(dst, tagCommandID, o.commandID)
 	if o.noCreate {
