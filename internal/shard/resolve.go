@@ -75,7 +75,7 @@ func (r *resolver) findID(t *task, s *event.Append, n, j int) error {
 		}
 		t.checked = append(t.checked, offset)
 		if e := &s.Events[j]; bytes.Equal(v.Topic, s.Topic) && bytes.Equal(v.Key, s.Key) && bytes.Equal(v.ID, e.ID) {
-			t.found = append(t.found, found{event: n, offset: offset, revision: v.Revision, time: v.Recorded, same: bytes.Equal(v.Event, e.Bytes)})
+			t.found = append(t.found, found{event: n, offset: offset, revision: v.Revision, time: v.Recorded, same: event.SameContent(v.Event, e.Bytes)})
 		}
 	}
 	return nil
@@ -112,7 +112,7 @@ func (r *resolver) findExpected(t *task, s *event.Append, first int, sealed uint
 				return err
 			}
 			e := &s.Events[len(all)]
-			if !bytes.Equal(v.Event, e.Bytes) {
+			if !event.SameContent(v.Event, e.Bytes) {
 				return nil
 			}
 			all = append(all, found{event: first + len(all), offset: p.Offset, revision: v.Revision, time: v.Recorded, same: true, expected: true})
