@@ -73,7 +73,7 @@ func (m *match) commit(t *rapid.T, id func() string) *event.Commit {
 		}
 		a.Expect = m.expectation(t, &a)
 		for range rapid.SampledFrom([]int{1, 1, 2, 5}).Draw(t, "events") {
-			e := eventwire.Event{ID: id(), Type: rapid.SampledFrom(types).Draw(t, "type"), Data: make([]byte, rapid.SampledFrom([]int{0, 10, 100}).Draw(t, "size"))}
+			e := eventwire.Event{ID: id(), Type: rapid.SampledFrom(types).Draw(t, "type"), Data: make([]byte, rapid.SampledFrom([]int{0, 10, 100, 250}).Draw(t, "size"))}
 			b := eventwire.AppendEvent(nil, &e)
 			a.Events = append(a.Events, event.Prepared{ID: []byte(e.ID), Type: []byte(e.Type), Bytes: b})
 			c.Bytes += len(b)
@@ -114,7 +114,7 @@ func (m *match) appendNew(t *rapid.T) { m.do(m.commit(t, m.newID)) }
 
 // appendMany makes the log roll and the window pass.
 func (m *match) appendMany(t *rapid.T) {
-	for range rapid.IntRange(1, 12).Draw(t, "many") {
+	for range rapid.SampledFrom([]int{3, 10, 60}).Draw(t, "many") {
 		m.do(m.commit(t, m.newID))
 	}
 }

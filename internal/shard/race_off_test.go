@@ -3,6 +3,6 @@
 package shard
 
 const (
-	modelChecks = "100"
+	modelChecks = "60"
 	crashEvery  = 1
 )

@@ -73,6 +73,7 @@ func TestRepeatInFlightWaits(t *testing.T) {
 	other := r.submit(one("a", "1", event.Expect{}, "x", "z"), time.Time{})
 	conflict := r.submit(one("a", "1", event.Expect{Kind: event.None}, "new"), time.Time{})
 	after := r.submit(one("a", "2", event.Expect{}, "behind"), time.Time{})
+	r.pass()
 	for name, got := range map[string]<-chan *event.Call{"first": first, "again": again, "other": other, "conflict": conflict, "after": after} {
 		none(t, got, name)
 	}
@@ -101,6 +102,8 @@ func TestConflictWaitsForWhatItRestsOn(t *testing.T) {
 	first := r.submit(one("a", "1", event.Expect{}, "x"), time.Time{})
 	<-g.held
 	conflict := r.submit(one("a", "1", event.Expect{Kind: event.None}, "y"), time.Time{})
+	r.pass()
+	none(t, conflict, "a conflict with what may still be lost")
 	r.faults.Heal()
 	r.faults.FailNth(1)
 	g.open() // the sync that is held passes; all that follows fails

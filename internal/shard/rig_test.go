@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"testing"
 	"time"
 
@@ -132,6 +133,17 @@ func (r *rig) submit(c *event.Commit, deadline time.Time) <-chan *event.Call {
 	got := make(chan *event.Call, 2)
 	r.s.Submit([]*event.Call{{Commit: c, Deadline: deadline, Done: func(c *event.Call) { got <- c }}})
 	return got
+}
+
+// pass waits until the shard's loop has gone round once since the call: what was submitted before is judged, as far as it can be.
+func (r *rig) pass() {
+	for range 2 { // the first round may have begun before
+		was := r.s.status.Load()
+		for r.s.status.Load() == was {
+			r.s.nudge()
+			runtime.Gosched()
+		}
+	}
 }
 
 // read collects a whole read that does not follow.

@@ -3,6 +3,7 @@ package shard
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -27,12 +28,11 @@ func TestDeadlineTellsTheTruth(t *testing.T) {
 		if i == 0 {
 			<-g.held
 		}
-		for r.s.Status().Last < r.s.Status().Commit+uint64(i)+1 {
-			r.s.nudge() // until it is proposed
-		}
+		r.pass() // it is proposed
 	}
 	queued := r.submit(one("a", "1", event.Expect{}, "queued"), soon)
 	patient := r.submit(one("a", "1", event.Expect{}, "patient"), time.Time{})
+	r.pass()
 	r.clock.Advance(2 * time.Second)
 	wantCode(t, await(t, queued).Err, errs.Busy)
 	for _, got := range flying {
@@ -108,7 +108,7 @@ func TestSealingHangs(t *testing.T) {
 // eventually waits for what another goroutine of the product does by itself.
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); {
+	for end := time.Now().Add(30 * time.Second); !ok(); runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatal("it never came")
 		}
@@ -204,13 +204,12 @@ func TestFailedSyncStops(t *testing.T) {
 			if i == 0 {
 				<-held
 			}
-			for r.s.Status().Last < r.s.Status().Commit+uint64(i)+1 {
-				r.s.nudge()
-			}
+			r.pass()
 		}
 		for i := range 5 {
 			queued = append(queued, r.submit(one("a", "2", event.Expect{}, fmt.Sprint("queued", i)), time.Time{}))
 		}
+		r.pass()
 		close(hold)
 		for _, got := range flying {
 			wantCode(t, await(t, got).Err, errs.UnknownOutcome)
