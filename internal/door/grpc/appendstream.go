@@ -94,13 +94,32 @@ func (a *appender) takeFrame(in *inFrame, calls []callWire) ([]callWire, error) 
 		a.budget.Give(len(in.bytes()) + len(calls)*callOverhead)
 		return calls, gateway.ErrDraining()
 	}
-	submitted := a.decode(calls, len(in.bytes()))
-	if a.door.sampled() {
-		a.door.traceCalls(a.stream.Context(), submitted)
-	}
-	a.door.gate.Submit(a.stream.Context(), a.who, submitted)
+	a.submit(calls, len(in.bytes()))
 	clear(calls) // they point into the frame
 	return calls, nil
+}
+
+// part is how many calls of a frame are decoded at once: the shard judges and stores one part while the next is decoded.
+const part = 128
+
+func (a *appender) submit(calls []callWire, own int) {
+	for i := range calls {
+		own -= len(calls[i].request)
+	}
+	traced := a.door.sampled()
+	for len(calls) > 0 {
+		n := min(part, len(calls))
+		submitted := a.decode(calls[:n])
+		if calls = calls[n:]; len(calls) == 0 && len(submitted) == 0 {
+			a.budget.Give(own)
+		} else if len(calls) == 0 {
+			submitted[len(submitted)-1].User.(*call).size += own // the frame's own bytes are the last call's
+		}
+		if traced {
+			a.door.traceCalls(a.stream.Context(), submitted)
+		}
+		a.door.gate.Submit(a.stream.Context(), a.who, submitted)
+	}
 }
 
 // accept counts calls that will be answered, unless the stream is closing.
@@ -115,17 +134,13 @@ func (a *appender) accept(n int) bool {
 }
 
 // decode makes calls of a frame's. Those that are malformed are answered at once; the others do not point into the frame.
-func (a *appender) decode(wires []callWire, frameBytes int) []*gateway.Call {
+func (a *appender) decode(wires []callWire) []*gateway.Call {
 	now := time.Now()
 	store := make([]call, len(wires))
 	calls := make([]*gateway.Call, 0, len(wires))
-	rest := frameBytes
 	for i := range wires {
 		w, c := &wires[i], &store[i]
 		c.from, c.id, c.size = a, w.id, len(w.request)+callOverhead
-		if rest -= len(w.request); i == len(wires)-1 {
-			c.size += rest // the frame's own bytes are the last call's
-		}
 		if c.Commit, c.Err = decodeCall(w, a.door); c.Err != nil {
 			a.reply(c)
 			continue

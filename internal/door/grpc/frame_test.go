@@ -219,7 +219,7 @@ func TestAppendFrameAllocations(t *testing.T) {
 	n := testing.AllocsPerRun(50, func() {
 		wires, _ = splitFrame(frame, wires[:0])
 		a.open += len(wires)
-		gate.Submit(t.Context(), a.who, a.decode(wires, len(frame)))
+		gate.Submit(t.Context(), a.who, a.decode(wires))
 		replies, _, _ := a.gathered(false)
 		pool.Put(replies)
 	})
@@ -275,7 +275,7 @@ func BenchmarkAppendFrame(b *testing.B) {
 	for b.Loop() {
 		wires, _ = splitFrame(frame, wires[:0])
 		a.open += len(wires)
-		gate.Submit(b.Context(), a.who, a.decode(wires, len(frame)))
+		gate.Submit(b.Context(), a.who, a.decode(wires))
 		replies, _, _ := a.gathered(false)
 		pool.Put(replies)
 	}
