@@ -35,7 +35,7 @@ func options(fsys vfs.FS, dir string) shard.Options {
 	l.SegmentBytes, l.EntryBytes, l.CommitBytes = 8<<10, 1<<10, 1<<10
 	return shard.Options{
 		Config: shard.Config{Number: 1, Cluster: "test", Replica: 1, Limits: l, NewHistory: func() uint64 { return 7 }, Logger: slog.New(slog.DiscardHandler)},
-		FS: fsys, Dir: ShardDir(dir, ShardsDir, 1), IndexDir: ShardDir(dir, IndexDir, 1), Voters: []uint64{1}, Clock: clock.System(),
+		FS:     fsys, Dir: ShardDir(dir, ShardsDir, 1), IndexDir: ShardDir(dir, IndexDir, 1), Voters: []uint64{1}, Clock: clock.System(),
 	}
 }
 
