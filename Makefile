@@ -44,6 +44,7 @@ lint: $(TOOLS) ## formatting, vet, staticcheck, go.mod, generated code, the prot
 	@rm -rf bin/generated && mkdir -p bin/generated && $(BUF) generate -o bin/generated
 	@for f in $$(cd bin/generated && find . -name '*.go') $$(git ls-files 'api/*.pb.go'); do \
 	  cmp -s "bin/generated/$$f" "$$f" || { echo "$$f is not what the .proto files generate: run make generate"; exit 1; }; done
+	@rm -rf bin/generated # it would be a package of the module
 
 unit: ## the tests, under the race detector where there is concurrency
 	@[ -n "$(RACE)" ] || echo "NOTE: there is no C compiler here, so the tests run without the race detector" >&2
