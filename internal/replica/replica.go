@@ -170,12 +170,6 @@ func (r *Replica) Confirm(n uint64) {
 	r.node.ReadIndex(confirmContext(n))
 }
 
-// Transfer asks to hand leadership to a peer.
-func (r *Replica) Transfer(to uint64) { r.node.TransferLeader(to) }
-
-// Campaign asks for an election now.
-func (r *Replica) Campaign() { _ = r.node.Campaign() }
-
 // Ready performs everything that is due: it applies what is committed through the machine, and returns what must be written
 // and sent. Call it until it reports false.
 func (r *Replica) Ready() (Output, bool) {
