@@ -52,7 +52,7 @@ type Machine interface {
 	Apply(e Entry)
 	// RoleChanged tells that this replica's term, role or leader is another.
 	RoleChanged(term uint64, role Role, leader uint64)
-	// Confirmed answers Confirm(n): this replica was the leader after the call, and index was committed then.
+	// Confirmed answers Confirm(n): index was committed, and who said so was still the leader, at a moment after the call.
 	Confirmed(n, index uint64)
 }
 
@@ -72,7 +72,8 @@ type Replica struct {
 	m     Machine
 	doubt doubt
 	// outbox holds what is sent beside Raft's own messages.
-	outbox []*pb.Message
+	outbox   []*pb.Message
+	confirms confirms
 
 	term    uint64
 	role    Role
@@ -80,6 +81,7 @@ type Replica struct {
 	last    uint64 // the newest index given to an entry, stable or not
 	commit  uint64
 	applied uint64
+	changed uint64 // the newest change of the configuration that this leader proposed
 	// what the newest write with a hard state carried
 	savedTerm, savedVote uint64
 }
@@ -89,7 +91,7 @@ type Replica struct {
 func Open(cfg Config, m Machine) (*Replica, error) {
 	s := newStorage(cfg)
 	applied := cfg.Disk.Loadable()
-	r := &Replica{cfg: cfg, store: s, m: m, applied: applied, commit: cfg.Disk.commit, last: cfg.Disk.Log.Last()}
+	r := &Replica{cfg: cfg, store: s, m: m, confirms: newConfirms(), applied: applied, commit: cfg.Disk.commit, last: cfg.Disk.Log.Last()}
 	hs := cfg.Disk.State.Load()
 	r.term, r.savedTerm, r.savedVote = hs.Term, hs.Term, hs.Vote
 	r.doubt = newDoubt(cfg.ID, hs)
@@ -165,11 +167,6 @@ func (r *Replica) Propose(data []byte) (index, term uint64, err error) {
 // Next is the index that the next proposal gets.
 func (r *Replica) Next() uint64 { return r.last + 1 }
 
-// Confirm asks whether this replica still leads; Machine.Confirmed answers n, or never when it does not.
-func (r *Replica) Confirm(n uint64) {
-	r.node.ReadIndex(confirmContext(n))
-}
-
 // Ready performs everything that is due: it applies what is committed through the machine, and returns what must be written
 // and sent. Call it until it reports false.
 func (r *Replica) Ready() (Output, bool) {
@@ -197,7 +194,9 @@ func (r *Replica) Ready() (Output, bool) {
 		r.apply(apply)
 	}
 	for _, rs := range rd.ReadStates {
-		r.m.Confirmed(confirmNumber(rs.RequestCtx), rs.Index)
+		if n, ok := r.confirms.number(rs.RequestCtx); ok {
+			r.m.Confirmed(n, rs.Index)
+		}
 	}
 	return out, true
 }

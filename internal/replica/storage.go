@@ -1,8 +1,6 @@
 package replica
 
 import (
-	"encoding/binary"
-
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -153,6 +151,3 @@ func toPB(e seglog.Entry) *pb.Entry {
 	t := pb.EntryType(e.Type)
 	return &pb.Entry{Index: new(e.Index), Term: new(e.Term), Type: t.Enum(), Data: e.Data}
 }
-
-func confirmContext(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
-func confirmNumber(b []byte) uint64  { return binary.LittleEndian.Uint64(b) }

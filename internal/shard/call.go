@@ -70,7 +70,7 @@ func (s *Shard) Append(ctx context.Context, c *event.Commit) (event.Outcome, err
 	}
 }
 
-// Barrier waits until everything acknowledged before the call is readable here, and this replica is known to lead.
+// Barrier waits until everything acknowledged before the call is readable here; a follower asks its leader how much that is.
 func (s *Shard) Barrier(ctx context.Context) error {
 	got := make(chan error, 1)
 	q := &query{done: func(err error) { got <- err }}

@@ -59,7 +59,8 @@ type Core struct {
 
 	queue   []*task
 	parked  []*query // until there is a leader
-	held    *task    // the head of the queue waits for its resolver
+	remote  []*remote
+	held    *task // the head of the queue waits for its resolver
 	answers []*answer
 	confirm uint64
 	refuse  error // why nothing may be appended now (disk full, draining); nil when it may
@@ -112,33 +113,13 @@ func newCore(cfg Config, l *loaded) *Core {
 // Submit queues tasks that were prefetched.
 func (c *Core) Submit(ts []*task) { c.queue = append(c.queue, ts...) }
 
-// Query asks for a moment at which everything acknowledged before is applied here.
-func (c *Core) Query(q *query) {
-	c.parked = append(c.parked, q)
-}
-
-// unpark begins to confirm queries once this replica serves, and turns them away when another leads.
-func (c *Core) unpark() {
-	if !c.canJudge() && c.mayLead() {
-		return
-	}
-	for _, q := range c.parked {
-		if c.canJudge() {
-			c.answer(q, func(err error) { q.err = err }, q.deadline)
-			continue
-		}
-		q.err = c.notLeader()
-		c.out.Done = append(c.out.Done, q)
-	}
-	c.parked = c.parked[:0]
-}
-
 // Receive takes a message of a peer.
 func (c *Core) Receive(m *pb.Message) { c.rep.Step(m) }
 
 // Tick passes one tick of time.
 func (c *Core) Tick() {
 	c.rep.Tick()
+	c.askAgain()
 	c.expire()
 }
 
@@ -171,6 +152,7 @@ func (c *Core) Advance(now time.Time) Step {
 		c.ready()
 	}
 	c.releaseAnswers()
+	c.releaseRemote()
 	out := c.out
 	c.out = Step{}
 	return out
@@ -213,6 +195,7 @@ func (c *Core) RoleChanged(term uint64, role replica.Role, leader uint64) {
 		c.out.Done = append(c.out.Done, a.to)
 	}
 	c.answers = nil
+	c.parkRemote()
 	c.cfg.Logger.Info("role changed", "term", term, "role", role.String(), "leader", leader)
 }
 
@@ -223,6 +206,7 @@ func (c *Core) Confirmed(n, index uint64) {
 			a.confirmed, a.applied = true, max(a.after, index)
 		}
 	}
+	c.confirmRemote(n, index)
 }
 
 // mayLead tells whether waiting can help: this replica leads, or nobody is known to.
@@ -292,14 +276,7 @@ func (c *Core) expire() {
 			return true
 		})
 	}
-	c.parked = slices.DeleteFunc(c.parked, func(q *query) bool {
-		if !late(q.deadline) {
-			return false
-		}
-		q.err = errs.New(errs.NoLeader, "the deadline passed before there was a leader: try again")
-		c.out.Done = append(c.out.Done, q)
-		return true
-	})
+	c.expireQueries(late)
 	c.answers = slices.DeleteFunc(c.answers, func(a *answer) bool {
 		if !late(a.deadline) {
 			return false

@@ -396,7 +396,7 @@ func (s *Shard) halt(why error) {
 			s.finish(t)
 		}
 	}
-	for _, q := range s.core.parked {
+	for _, q := range s.core.queries() {
 		q.err = why
 		q.finish()
 	}
