@@ -75,6 +75,49 @@ func ViewEvent(b []byte) (id, typ []byte, err error) {
 	return id, typ, nil
 }
 
+// Tags walks the tags of an encoded event.
+type Tags struct {
+	b   []byte
+	at  int
+	tag []byte
+	bad bool
+}
+
+// WalkTags begins before the first tag of an event in the canonical encoding (View.Event). It does not allocate.
+func WalkTags(event []byte) Tags { return Tags{b: event} }
+
+// Next moves to the next tag; false at the end, or where the encoding is broken (see Err).
+func (t *Tags) Next() bool {
+	for t.at < len(t.b) && !t.bad {
+		tag, next := varint(t.b, t.at)
+		switch {
+		case next < 0:
+		case tag == tagTag:
+			t.tag, next = part(t.b, next)
+		default:
+			next = skip(t.b, next, tag)
+		}
+		if t.bad = next < 0; t.bad {
+			return false
+		}
+		if t.at = next; tag == tagTag {
+			return true
+		}
+	}
+	return false
+}
+
+// Tag is the tag moved to, where it lies in the event's encoding.
+func (t *Tags) Tag() []byte { return t.tag }
+
+// Err wraps ErrMalformed when the walk ended before the event did.
+func (t *Tags) Err() error {
+	if t.bad {
+		return malformed("a field of an event", t.at)
+	}
+	return nil
+}
+
 // part gives the bytes whose length is at b[i:].
 func part(b []byte, i int) (p []byte, next int) {
 	from, to := span(b, i)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gesta-db/gesta/api/eventwire"
 	"github.com/gesta-db/gesta/api/position"
 )
 
@@ -143,6 +144,17 @@ type ReadSpec struct {
 	Types [][]byte
 	// KeyPrefix leaves out events whose key does not begin with it.
 	KeyPrefix []byte
+	// Tags leaves out events that lack any of them; empty keeps all.
+	Tags [][]byte
+	// Where leaves out events that it does not match, of those that all of the above keep; nil keeps all.
+	Where Predicate
+}
+
+// Predicate is a condition on events that no index knows. It is used by one goroutine at a time.
+type Predicate interface {
+	// Match looks at an event: its encoding as the log keeps it, and its parts. It keeps neither, and changes nothing. An error
+	// ends the read with that error, behind the events before it.
+	Match(recorded []byte, v *eventwire.View) (bool, error)
 }
 
 // Batch is a piece of a read. It is valid until the next call of the reader that made it.

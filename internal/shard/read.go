@@ -1,10 +1,8 @@
 package shard
 
 import (
-	"bytes"
 	"context"
 	"io"
-	"slices"
 
 	"github.com/gesta-db/gesta/api/eventwire"
 	"github.com/gesta-db/gesta/internal/errs"
@@ -66,6 +64,8 @@ type reader struct {
 	fetched     []index.Posting
 
 	live, over bool
+	failed     error          // what ended the read; it is told behind the events found before it
+	view       eventwire.View // of the event looked at
 	batch      event.Batch
 	bytes      int
 	arena      []byte
@@ -73,12 +73,16 @@ type reader struct {
 
 // Next gives the next batch.
 func (r *reader) Next(ctx context.Context) (event.Batch, error) {
-	for !r.over {
+	for !r.over && r.failed == nil {
 		r.batch = event.Batch{Events: r.batch.Events[:0]}
 		r.arena, r.bytes = r.arena[:0], 0
 		caughtUp, err := r.fillOpen()
 		if err != nil {
-			return event.Batch{}, r.s.damaged(err)
+			r.failed = r.s.damaged(err)
+			if len(r.batch.Events) > 0 {
+				return r.tell(), nil
+			}
+			break
 		}
 		r.over = r.limited() || caughtUp && !r.spec.Follow
 		switch {
@@ -92,6 +96,9 @@ func (r *reader) Next(ctx context.Context) (event.Batch, error) {
 				return event.Batch{}, err
 			}
 		}
+	}
+	if r.failed != nil {
+		return event.Batch{}, r.failed
 	}
 	return event.Batch{}, io.EOF
 }
@@ -151,247 +158,19 @@ func (r *reader) fill() (caughtUp bool, err error) {
 	return r.fillPostings()
 }
 
-// fillTail takes from memory what the log's newest entries hold, for every scope.
-func (r *reader) fillTail(es []tailEntry) (bool, error) {
-	r.dropPostings()
-	for _, e := range es {
-		if r.full() {
-			return false, nil
-		}
-		if e.first > r.end {
-			break
-		}
-		if err := r.walk(e.data, false); err != nil {
-			return false, err
-		}
-	}
-	return r.next > r.end, nil
-}
-
-// fillLog reads entries one after the other.
-func (r *reader) fillLog() (bool, error) {
-	loc, err := r.s.ix.Locate(r.next)
-	if err != nil {
-		return false, err
-	}
-	for i := loc.Entry; r.next <= r.end && !r.full(); i++ {
-		e, err := r.file().Entry(i)
-		if err != nil {
-			return false, err
-		}
-		if e.Type != seglog.TypeRecords {
-			continue
-		}
-		if err := r.walk(e.Data, true); err != nil {
-			return false, err
-		}
-	}
-	return r.next > r.end, nil
-}
-
-// walk takes the events of one entry from r.next on. The whole entry is taken, so that the next call begins at the next entry,
-// unless the limit ends the read inside.
-func (r *reader) walk(data []byte, copied bool) error {
-	w := seglog.WalkRecords(data)
-	var v eventwire.View
-	for w.Next() {
-		if event.Kind(w.Kind()).Base() != event.KindEvent {
-			continue
-		}
-		if err := eventwire.ViewRecorded(w.Payload(), &v); err != nil {
-			return err
-		}
-		if v.Offset < r.next {
-			continue
-		}
-		if r.limited() {
-			return nil
-		}
-		r.next = v.Offset + 1
-		if r.wants(&v) {
-			r.take(w.Payload(), copied)
-		}
-	}
-	return w.Err()
-}
-
-// fillBackwards reads entries from the newest down.
-func (r *reader) fillBackwards() (bool, error) {
-	for r.next > 1 && !r.full() {
-		loc, err := r.s.ix.Locate(r.next - 1)
-		if err != nil {
-			return false, err
-		}
-		data, err := r.entry(loc.Entry)
-		if err != nil {
-			return false, err
-		}
-		if err := r.walkBackwards(data); err != nil {
-			return false, err
-		}
-	}
-	return r.next <= 1, nil
-}
-
-func (r *reader) entry(i uint64) ([]byte, error) {
-	if data, ok := r.s.tail.entry(i); ok {
-		return data, nil
-	}
-	e, err := r.file().Entry(i)
-	return e.Data, err
-}
-
-func (r *reader) walkBackwards(data []byte) error {
-	var payloads [][]byte
-	var v eventwire.View
-	w := seglog.WalkRecords(data)
-	for w.Next() {
-		if event.Kind(w.Kind()).Base() == event.KindEvent {
-			payloads = append(payloads, w.Payload())
-		}
-	}
-	if w.Err() != nil {
-		return w.Err()
-	}
-	for _, p := range slices.Backward(payloads) {
-		if err := eventwire.ViewRecorded(p, &v); err != nil {
-			return err
-		}
-		if v.Offset >= r.next {
-			continue
-		}
-		if r.limited() {
-			return nil
-		}
-		r.next = v.Offset
-		if r.wants(&v) {
-			r.take(p, true)
-		}
-	}
-	return nil
-}
-
-// fillPostings reads the events that the index lists for a stream or a topic.
-func (r *reader) fillPostings() (bool, error) {
-	for !r.full() {
-		if len(r.fetched) == 0 {
-			if more, err := r.fetch(); err != nil || !more {
-				return true, err
-			}
-		}
-		p := r.fetched[0]
-		r.fetched = r.fetched[1:]
-		if err := r.posting(p); err != nil {
-			return false, err
-		}
-	}
-	return false, nil
-}
-
-// fetch gets the next postings that were known when the read's end was. Without any, the reader goes on behind that end.
-func (r *reader) fetch() (bool, error) {
-	if r.postings == nil {
-		if err := r.openPostings(); err != nil || r.postings == nil {
-			return false, err
-		}
-	}
-	n, err := r.postings.Next(r.at[:])
-	if err != nil {
-		return false, err
-	}
-	r.fetched = r.at[:n]
-	if !r.spec.Backwards {
-		for n > 0 && r.at[n-1].Offset > r.end {
-			n--
-		}
-		if r.fetched = r.at[:n]; n == 0 {
-			r.dropPostings()
-			r.next = r.end + 1
-		}
-	}
-	return n > 0, nil
-}
-
-func (r *reader) openPostings() error {
-	if r.spec.Scope == event.ScopeTopic {
-		from := r.next
-		if r.spec.Backwards {
-			from--
-		}
-		r.postings = r.s.ix.Topic(r.spec.Topic, from, r.spec.Backwards)
-		return nil
-	}
-	revision := r.revision
-	if r.revision = 0; revision == 0 {
-		var err error
-		if revision, err = r.s.revisionAt(r.spec.Topic, r.spec.Key, r.next); err != nil {
-			return err
-		}
-		if r.spec.Backwards {
-			if revision--; revision == 0 {
-				return nil
-			}
-		}
-	}
-	r.postings = r.s.ix.Stream(r.spec.Topic, r.spec.Key, revision, r.spec.Backwards)
-	return nil
-}
-
-func (r *reader) dropPostings() {
-	if r.postings != nil {
-		r.postings.Close()
-		r.postings, r.fetched = nil, nil
-	}
-	// Postings that are opened later begin where the reader is then, not where it started.
-	r.revision = 0
-}
-
-func (r *reader) posting(p index.Posting) error {
-	payload, inMemory, err := r.record(p.Loc)
+// offer looks at an event and takes it if it is wanted. The reader goes on behind it.
+func (r *reader) offer(payload []byte, v *eventwire.View, copied bool) error {
+	wanted, err := r.wants(payload, v)
 	if err != nil {
 		return err
 	}
-	var v eventwire.View
-	if err := eventwire.ViewRecorded(payload, &v); err != nil {
-		return err
-	}
-	r.next = v.Offset + 1
-	if r.spec.Backwards {
+	if r.next = v.Offset + 1; r.spec.Backwards {
 		r.next = v.Offset
 	}
-	if v.Offset != p.Offset || !bytes.Equal(v.Topic, r.spec.Topic) {
-		return errs.New(errs.Corrupt, "the index of shard %d points from offset %d to another event: stop the node, delete its index folder and start it again", r.s.o.Number, p.Offset)
-	}
-	if r.wants(&v) {
-		r.take(payload, !inMemory)
+	if wanted {
+		r.take(payload, copied)
 	}
 	return nil
-}
-
-func (r *reader) record(loc index.Loc) (payload []byte, inMemory bool, err error) {
-	if data, ok := r.s.tail.entry(loc.Entry); ok {
-		return recordAt(data, loc), true, nil
-	}
-	_, payload, err = r.file().Record(loc.Entry, loc.Off, loc.Size)
-	return payload, false, err
-}
-
-// wants applies the scope and the filter.
-func (r *reader) wants(v *eventwire.View) bool {
-	switch r.spec.Scope {
-	case event.ScopeStream:
-		if !bytes.Equal(v.Topic, r.spec.Topic) || !bytes.Equal(v.Key, r.spec.Key) {
-			return false
-		}
-	case event.ScopeTopic:
-		if !bytes.Equal(v.Topic, r.spec.Topic) {
-			return false
-		}
-	}
-	if v.Revision < r.minRevision || !bytes.HasPrefix(v.Key, r.spec.KeyPrefix) {
-		return false
-	}
-	return len(r.spec.Types) == 0 || slices.ContainsFunc(r.spec.Types, func(t []byte) bool { return bytes.Equal(t, v.Type) })
 }
 
 // take puts an event into the batch; bytes that the next read would overwrite are copied.
