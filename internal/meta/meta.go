@@ -3,7 +3,6 @@ package meta
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +26,7 @@ const (
 	entryBytes   = 1 << 20
 	// snapshotEvery bounds what is read at start, and what a snapshot lets go.
 	snapshotEvery = 10_000
-	tickEvery     = 100 * time.Millisecond
+	tickEvery     = 50 * time.Millisecond
 	kindCommand   = 1
 	// group is the meta group's number in its log's checksums; shards count from 1.
 	group = 0
@@ -45,6 +44,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Send gives messages to peers; nil for a group of one.
 	Send func([]*pb.Message)
+	// Forward makes a change at the leader, and gives the entry that holds it; nil for a group of one.
+	Forward func(ctx context.Context, leader uint64, payload []byte) (uint64, error)
+	// Changed, which may be nil, hears that members or shards may be others. It must not block.
+	Changed func()
 
 	// segment and every stand in for segmentBytes and snapshotEvery when they are set.
 	segment int64
@@ -59,11 +62,14 @@ type Meta struct {
 	pump *replica.Pump
 
 	state    atomic.Pointer[state]
+	status   atomic.Pointer[Status]
 	snapshot uint64 // the newest snapshot's index
 
 	mu      sync.Mutex
 	inbox   inbox
 	stopped error
+	applied uint64
+	waiters []waiter
 
 	flights map[uint64]*change
 	waiting []*change // until there is a leader
@@ -73,6 +79,7 @@ type Meta struct {
 	fatal   error
 
 	wake, stop chan struct{}
+	ended      chan struct{} // closed when the loop has ended
 	caughtUp   chan struct{} // closed when an entry of this replica's own term was applied, or never will be
 	current    sync.Once
 	running    sync.WaitGroup
@@ -83,14 +90,8 @@ type inbox struct {
 	changes  []*change
 	messages []*pb.Message
 	wrote    []*replica.Write
+	calls    []func(*replica.Replica)
 	err      error
-}
-
-// change is a command that waits for its outcome.
-type change struct {
-	payload []byte
-	term    uint64
-	done    chan error
 }
 
 // Open opens the meta group's folder and begins to run.
@@ -99,19 +100,21 @@ func Open(o Options) (*Meta, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open meta log: %w", err)
 	}
-	m := &Meta{o: o, disk: disk, flights: map[uint64]*change{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), caughtUp: make(chan struct{})}
+	m := &Meta{o: o, disk: disk, flights: map[uint64]*change{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}), caughtUp: make(chan struct{})}
 	if err := m.load(); err != nil {
 		_ = disk.Close()
 		return nil, fmt.Errorf("load meta: %w", err)
 	}
 	m.rep, err = replica.Open(replica.Config{
-		ID: o.Replica, Disk: disk, ElectionTicks: 10, HeartbeatTicks: 1, EntryBytes: entryBytes, UncommittedBytes: 8 * entryBytes,
+		ID: o.Replica, Disk: disk, ElectionTicks: 10, HeartbeatTicks: 2, EntryBytes: entryBytes, UncommittedBytes: 8 * entryBytes,
 		CacheBytes: entryBytes, Logger: o.Logger,
 	}, m)
 	if err != nil {
 		_ = disk.Close()
 		return nil, err
 	}
+	m.applied = m.state.Load().Index
+	m.publish()
 	m.pump = replica.NewPump(disk, m.wrote, nil)
 	m.running.Go(m.loop)
 	m.running.Go(m.pump.Run)
@@ -237,21 +240,6 @@ func (m *Meta) DeleteCursor(ctx context.Context, name string) error {
 	return m.propose(ctx, command{DeleteCursor: &name})
 }
 
-func (m *Meta) propose(ctx context.Context, c command) error {
-	payload, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	ch := &change{payload: payload, done: make(chan error, 1)}
-	m.post(func(in *inbox) { in.changes = append(in.changes, ch) })
-	select {
-	case err := <-ch.done:
-		return err
-	case <-ctx.Done():
-		return errs.New(errs.UnknownOutcome, "the caller stopped waiting (%w); the change may have been made", ctx.Err())
-	}
-}
-
 func (m *Meta) wrote(ws []*replica.Write, err error) {
 	m.post(func(in *inbox) {
 		in.wrote = append(in.wrote, ws...)
@@ -270,7 +258,7 @@ func (m *Meta) post(put func(*inbox)) {
 	put(&m.inbox)
 	if m.stopped != nil {
 		for _, c := range m.inbox.changes {
-			c.done <- m.stopped
+			c.end(0, m.stopped)
 		}
 		m.inbox = inbox{}
 		return
@@ -316,6 +304,9 @@ func (m *Meta) feed() {
 	for _, msg := range in.messages {
 		m.rep.Step(msg)
 	}
+	for _, call := range in.calls {
+		call(m.rep)
+	}
 	m.waiting = append(m.waiting, in.changes...)
 }
 
@@ -330,18 +321,19 @@ func (m *Meta) advance() {
 		m.waiting = nil
 	case m.leader != 0:
 		for _, c := range m.waiting {
-			c.done <- errs.New(errs.NoLeader, "replica %d leads the meta group; nothing was changed: try there", m.leader)
+			c.end(0, errs.New(errs.NoLeader, "another node leads the meta group; nothing was changed: try there"))
 		}
 		m.waiting = nil
 	}
 	m.ready()
+	m.publish()
 }
 
 func (m *Meta) start(c *change) {
 	data := seglog.AppendRecord(nil, group, m.rep.Next(), kindCommand, c.payload)
 	index, term, err := m.rep.Propose(data)
 	if err != nil {
-		c.done <- errs.New(errs.NoLeader, "the change could not be proposed; nothing was changed: %w", err)
+		c.end(0, errs.New(errs.NoLeader, "the change could not be proposed; nothing was changed: %w", err))
 		return
 	}
 	c.term = term
@@ -372,24 +364,37 @@ func (m *Meta) Apply(e replica.Entry) {
 	if m.fatal != nil {
 		return // what comes behind an entry that was not folded must not be folded either
 	}
+	before := m.state.Load()
 	refusal, err := m.fold(e)
 	if err != nil {
 		m.fatal = err
 		return
 	}
-	if c, ok := m.flights[e.Index]; ok {
-		delete(m.flights, e.Index)
-		if c.term == e.Term {
-			c.done <- refusal
-		} else {
-			c.done <- errs.New(errs.NoLeader, "leadership moved before the change was replicated; nothing was changed: try again")
-		}
+	m.decide(e, refusal)
+	m.showApplied(e.Index)
+	if m.o.Changed != nil && m.state.Load() != before {
+		m.o.Changed()
 	}
 	if e.Index >= m.snapshot+cmp.Or(m.o.every, snapshotEvery) {
 		m.trim(e.Index)
 	}
 	if m.role == replica.Leader && e.Term == m.term {
 		m.current.Do(func() { close(m.caughtUp) })
+	}
+}
+
+// decide answers who waits for an entry, and who proposed in an earlier term what is not in the log: terms never fall along it.
+func (m *Meta) decide(e replica.Entry, refusal error) {
+	for index, c := range m.flights {
+		switch {
+		case index == e.Index && c.term == e.Term:
+			c.end(e.Index, refusal)
+		case index <= e.Index || c.term < e.Term:
+			c.end(0, errs.New(errs.NoLeader, "leadership moved before the change was replicated; nothing was changed: try again"))
+		default:
+			continue
+		}
+		delete(m.flights, index)
 	}
 }
 
@@ -431,12 +436,16 @@ func (m *Meta) halt(why error) {
 	m.stopped = why
 	m.current.Do(func() { close(m.caughtUp) })
 	for _, c := range append(m.inbox.changes, m.waiting...) {
-		c.done <- why
+		c.end(0, why)
 	}
 	for _, c := range m.flights {
-		c.done <- errs.New(errs.UnknownOutcome, "meta stopped; the change may have been made: %w", why)
+		c.end(0, errs.New(errs.UnknownOutcome, "meta stopped; the change may have been made: %w", why))
 	}
-	m.inbox = inbox{}
+	for _, w := range m.waiters {
+		close(w.done)
+	}
+	m.inbox, m.waiters = inbox{}, nil
+	close(m.ended)
 	select {
 	case <-m.stop: // it was asked to
 	default:

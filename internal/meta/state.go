@@ -38,6 +38,11 @@ type command struct {
 	Limit        int        `json:"limit,omitempty"`
 	SetCursor    *setCursor `json:"set_cursor,omitempty"`
 	DeleteCursor *string    `json:"delete_cursor,omitempty"`
+	PutMember    *Member    `json:"put_member,omitempty"`
+	RemoveMember *removal   `json:"remove_member,omitempty"`
+	Drain        *drain     `json:"drain,omitempty"`
+	PutShard     *Shard     `json:"put_shard,omitempty"`
+	Raise        *uint32    `json:"raise,omitempty"`
 }
 
 // state is the fold of the commands. It is not changed in place: apply gives a new one, so readers need no lock.
@@ -45,6 +50,10 @@ type state struct {
 	Index   uint64            `json:"index"`
 	Topics  map[string]Topic  `json:"topics"`
 	Cursors map[string]Cursor `json:"cursors,omitempty"`
+	Members map[string]Member `json:"members,omitempty"` // by node
+	Gone    map[uint64]string `json:"gone,omitempty"`    // removed replicas, and which nodes they were
+	Shards  map[uint32]Shard  `json:"shards,omitempty"`
+	Feature uint32            `json:"feature,omitempty"`
 }
 
 func newState() *state { return &state{Topics: map[string]Topic{}, Cursors: map[string]Cursor{}} }
@@ -56,7 +65,9 @@ func (s *state) apply(index uint64, payload []byte) (next *state, refusal, err e
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return nil, nil, errs.New(errs.Corrupt, "meta entry %d does not parse: %w", index, err)
 	}
-	next = &state{Index: index, Topics: s.Topics, Cursors: s.Cursors}
+	copied := *s
+	next = &copied
+	next.Index = index
 	switch {
 	case c.CreateTopic != nil:
 		refusal = next.createTopic(c.CreateTopic, c.Limit)
@@ -71,6 +82,16 @@ func (s *state) apply(index uint64, payload []byte) (next *state, refusal, err e
 		}
 		next.Cursors = maps.Clone(s.Cursors)
 		delete(next.Cursors, *c.DeleteCursor)
+	case c.PutMember != nil:
+		refusal = next.putMember(c.PutMember)
+	case c.RemoveMember != nil:
+		refusal = next.removeMember(c.RemoveMember)
+	case c.Drain != nil:
+		refusal = next.drainMember(c.Drain)
+	case c.PutShard != nil:
+		refusal = next.putShard(c.PutShard, c.Limit)
+	case c.Raise != nil:
+		refusal = next.raise(*c.Raise)
 	default:
 		return nil, nil, errs.New(errs.Unsupported, "meta entry %d is of a kind that this version does not know: run the version that wrote it, or a newer one", index)
 	}

@@ -21,11 +21,14 @@ type Status struct {
 	segment          uint64 // the one being applied
 	Stopped          error
 	Refusal          *errs.Error
+	// Members are the group's replicas as its leader saw them last; nil elsewhere.
+	Members []replica.Member
+	Conf    replica.Conf
 }
 
 // publish shows the core's state to other goroutines.
 func (s *Shard) publish() {
-	s.status.Store(&Status{Status: s.core.rep.Status(), History: s.core.settings.History, LastOffset: s.core.lastOffset, Serving: s.core.serving, segment: s.core.segment})
+	s.status.Store(&Status{Status: s.core.rep.Status(), History: s.core.settings.History, LastOffset: s.core.lastOffset, Serving: s.core.serving, segment: s.core.segment, Members: s.members, Conf: s.core.rep.Conf()})
 }
 
 // Status tells how the shard is.
