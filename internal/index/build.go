@@ -104,7 +104,7 @@ func (b *builder) write(w *sstable.Writer) error {
 	ids := b.ids()
 	b.describe(ids)
 	for _, step := range []func() error{
-		b.mark, b.topicNames, b.streams, b.postings, b.runs, b.places,
+		b.mark, b.topicNames, b.streams, b.states, b.postings, b.runs, b.places,
 		func() error { return b.buckets(ids) },
 		b.filter,
 	} {
@@ -118,7 +118,7 @@ func (b *builder) write(w *sstable.Writer) error {
 func (b *builder) describe(ids []keyed) {
 	b.layout = layout{
 		SegmentMark: b.t.summary(), ids: uint64(len(ids)), streams: uint64(b.t.streams.len()),
-		filterBlocks: filterBlocks(int(b.t.streams.len())), idBits: bucketBits(len(ids)), idWidth: 1,
+		filterBlocks: filterBlocks(int(b.t.streams.len() + b.t.states.streams.len())), states: uint64(b.t.states.rows.len()), idBits: bucketBits(len(ids)), idWidth: 1,
 	}
 	var most uint64
 	for _, e := range ids {
@@ -298,6 +298,9 @@ func (b *builder) filter() error {
 	f := newBloom(b.layout.filterBlocks)
 	for i := range b.t.streams.len() {
 		f.add(b.t.streams.at(i).hash)
+	}
+	for i := range b.t.states.streams.len() {
+		f.add(b.t.states.streams.at(i).hash)
 	}
 	rest := f.appendBytes(nil)
 	for piece := uint16(0); len(rest) > 0; piece++ {

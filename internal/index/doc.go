@@ -1,5 +1,6 @@
-// Package index finds events: by stream and revision, by topic, by offset, by recorded time and by id. It is derived from one
-// shard's log and holds nothing that the log does not: delete its folder and it is built again.
+// Package index finds events: by stream and revision, by topic, by offset, by recorded time and by id; and the states that commits
+// carry, by stream and revision. It is derived from one shard's log and holds nothing that the log does not: delete its folder and
+// it is built again.
 //
 // # What it promises
 //

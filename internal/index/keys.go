@@ -7,6 +7,7 @@ const (
 	kindMark    = 0x01 // what the segment holds, once
 	kindTopic   = 0x10 // topic → its number and counts here
 	kindStream  = 0x20 // last stream of a block → the block
+	kindState   = 0x28 // stream, revision → where the state is that a commit carries for it
 	kindPosting = 0x30 // stream number, first revision → postings of a long stream
 	kindRun     = 0x40 // topic number, first offset → runs of offsets
 	kindOffset  = 0x50 // first offset → where the events' records are

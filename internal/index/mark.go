@@ -3,7 +3,7 @@ package index
 import "encoding/binary"
 
 // markVersion is the version of a table's layout. A table of another version is built again.
-const markVersion = 1
+const markVersion = 2
 
 // SegmentMark says what an ingested segment holds. Without events the offsets and times are zero.
 type SegmentMark struct {
@@ -23,13 +23,14 @@ type layout struct {
 	ids             uint64
 	streams         uint64
 	filterBlocks    uint32
+	states          uint64 // carried states
 }
 
 func (l *layout) append(dst []byte) []byte {
 	dst = append(dst, markVersion)
 	for _, v := range []uint64{
 		l.FirstOffset, l.LastOffset, l.Events, uint64(l.FirstTime), uint64(l.LastTime), l.ids, l.streams,
-		uint64(l.filterBlocks), uint64(l.idBits), uint64(l.idWidth),
+		uint64(l.filterBlocks), uint64(l.idBits), uint64(l.idWidth), l.states,
 	} {
 		dst = binary.AppendUvarint(dst, v)
 	}
@@ -47,6 +48,7 @@ func (l *layout) decode(segment uint64, value []byte) error {
 	l.ids, l.streams = in.uvarint(), in.uvarint()
 	l.filterBlocks = uint32(in.uvarint())
 	l.idBits, l.idWidth = uint8(in.uvarint()), uint8(in.uvarint())
+	l.states = in.uvarint()
 	if l.idBits > 16 || l.idWidth > 8 {
 		return errShort
 	}

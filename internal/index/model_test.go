@@ -22,9 +22,18 @@ type model struct {
 	segments []uint64 // first entries; the last one is active
 	ends     []int    // events before the end of each segment but the last
 	cmdEnds  []int
+	states   []carried
+	stEnds   []int
 	sealed   int // segments ingested
 	entry    uint64
 	time     int64
+}
+
+// carried is a state in the log.
+type carried struct {
+	topic, key []byte
+	revision   uint64
+	loc        Loc
 }
 
 type command struct{ hash, offset uint64 }
@@ -85,6 +94,32 @@ func (m *model) add(t *rapid.T) {
 	m.entry++
 }
 
+// carry adds a state for a stream that has events, or for one that has none.
+func (m *model) carry(t *rapid.T) {
+	c := carried{loc: Loc{Entry: m.entry, Off: uint32(rapid.IntRange(0, 1<<20).Draw(t, "off")), Size: uint32(len(m.states))}}
+	c.topic, c.key = m.pick(t)
+	c.revision = m.revision(c.topic, c.key)
+	m.states = append(m.states, c)
+	m.ix.AddState(c.topic, c.key, c.revision, c.loc)
+	m.entry++
+}
+
+func (m *model) checkState(t *rapid.T) {
+	topic, key := m.pick(t)
+	atMost := rapid.SampledFrom([]uint64{^uint64(0), 0, 1, 5, 40}).Draw(t, "at most")
+	var want *carried
+	for i := range m.states {
+		if c := &m.states[i]; bytes.Equal(c.topic, topic) && bytes.Equal(c.key, key) && c.revision <= atMost {
+			want = c
+		}
+	}
+	revision, loc, ok, err := m.ix.State(topic, key, atMost)
+	m.no(err)
+	if ok != (want != nil) || ok && (revision != want.revision || loc != want.loc) {
+		t.Fatalf("State(%s/%s, %d): %d %+v %v, want %+v", topic, key, atMost, revision, loc, ok, want)
+	}
+}
+
 func (m *model) last() uint64 {
 	if len(m.events) == 0 {
 		return 0
@@ -104,6 +139,7 @@ func (m *model) revision(topic, key []byte) uint64 {
 func (m *model) roll(*rapid.T) {
 	m.ends = append(m.ends, len(m.events))
 	m.cmdEnds = append(m.cmdEnds, len(m.commands))
+	m.stEnds = append(m.stEnds, len(m.states))
 	m.entry += 2
 	m.segments = append(m.segments, m.entry)
 	m.ix.Begin(m.entry)
@@ -142,17 +178,20 @@ func (m *model) restore() {
 		m.t.Fatalf("%d segments ingested, want %d", got, m.sealed)
 	}
 	for i := m.sealed; i < len(m.segments); i++ {
-		lo, hi, clo, chi := 0, len(m.events), 0, len(m.commands)
+		lo, hi, clo, chi, slo, shi := 0, len(m.events), 0, len(m.commands), 0, len(m.states)
 		if i > 0 {
-			lo, clo = m.ends[i-1], m.cmdEnds[i-1]
+			lo, clo, slo = m.ends[i-1], m.cmdEnds[i-1], m.stEnds[i-1]
 		}
 		if i < len(m.ends) {
-			hi, chi = m.ends[i], m.cmdEnds[i]
+			hi, chi, shi = m.ends[i], m.cmdEnds[i], m.stEnds[i]
 		}
 		m.ix.Begin(m.segments[i])
 		m.ix.Add(m.events[lo:hi])
 		for _, c := range m.commands[clo:chi] {
 			m.ix.AddCommand(c.hash, Loc{}, c.offset)
+		}
+		for _, c := range m.states[slo:shi] {
+			m.ix.AddState(c.topic, c.key, c.revision, c.loc)
 		}
 	}
 }
@@ -167,6 +206,7 @@ func (m *model) check(t *rapid.T) {
 	m.checkIDs(t)
 	m.checkTime(t)
 	m.checkList(t)
+	m.checkState(t)
 	if len(m.events) > 0 {
 		e := rapid.SampledFrom(m.events).Draw(t, "located")
 		loc, err := m.ix.Locate(e.Offset)
@@ -369,7 +409,7 @@ func TestModel(t *testing.T) {
 		m.segments = []uint64{1}
 		m.ix.Begin(1)
 		t.Repeat(map[string]func(*rapid.T){
-			"add": m.add, "add more": m.add, "roll": m.roll, "seal": m.seal, "reopen": m.reopen, "lose": m.lose, "": m.check,
+			"add": m.add, "add more": m.add, "carry": m.carry, "carry more": m.carry, "roll": m.roll, "seal": m.seal, "reopen": m.reopen, "lose": m.lose, "": m.check,
 		})
 		m.no(m.ix.Close())
 	})

@@ -22,6 +22,7 @@ type table struct {
 	byStream slots
 	byID     slots // rows, and commands from commandBit on
 	keys     arena
+	states   states
 	topics   []topicRow
 	byTopic  map[string]uint32
 }
