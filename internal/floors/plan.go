@@ -39,6 +39,8 @@ var public = map[string]place{
 	"api/eventwire":   {floor: ground},
 	"api/position":    {floor: ground},
 	"api/cloudevents": {floor: ground, may: []string{"api/eventwire"}},
+
+	"api/gesta/peer/v1": {floor: ground}, // between nodes, not for clients
 }
 
 // plan is every other package. A name that ends in /... stands for all below it.
@@ -67,6 +69,9 @@ var plan = map[string]place{
 	"internal/door/grpc": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
 	"internal/door/http": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
 
+	// Between nodes. It knows Raft's messages, and not who stands behind them.
+	"internal/door/peer": {floor: doors, may: []string{"internal/event"}},
+
 	// A way out, as the doors are ways in: it makes spans of what the gateway's Tracer is told.
 	"internal/otlp": {floor: doors, may: []string{"internal/gateway"}},
 
@@ -90,9 +95,9 @@ var plan = map[string]place{
 // guests are modules from outside that only some packages may import, so that what is heavy, or decides much, stays in one place.
 // A name stands for all below it. Tests may import any.
 var guests = map[string][]string{
-	"go.etcd.io/raft/v3":              {"internal/replica", "internal/shard", "internal/meta", "internal/inspect", "internal/sim"},
+	"go.etcd.io/raft/v3":              {"internal/replica", "internal/shard", "internal/meta", "internal/inspect", "internal/sim", "internal/door/peer"},
 	"github.com/cockroachdb/pebble":   {"internal/index", "internal/shard", "internal/sim"},
-	"google.golang.org/grpc":          {"api/gesta/v1", "client", "internal/door/grpc", "internal/node"},
+	"google.golang.org/grpc":          {"api/gesta/v1", "api/gesta/peer/v1", "client", "internal/door/grpc", "internal/door/peer", "internal/node"},
 	"github.com/prometheus":           {"internal/node", "internal/otlp", "internal/door/grpc", "internal/door/http"},
 	"go.opentelemetry.io":             {"internal/otlp"},
 	"github.com/alecthomas/kong":      {"internal/cli", "cmd/gesta"},
