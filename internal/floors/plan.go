@@ -75,8 +75,14 @@ var plan = map[string]place{
 	// A way out, as the doors are ways in: it makes spans of what the gateway's Tracer is told.
 	"internal/otlp": {floor: doors, may: []string{"internal/gateway"}},
 
+	// Ways to find peers, strangers to each other; the setting chooses one.
+	"internal/discovery":            {floor: doors, may: []string{"internal/discovery/static", "internal/discovery/dns", "internal/discovery/kubernetes"}},
+	"internal/discovery/static":     {floor: doors},
+	"internal/discovery/dns":        {floor: doors},
+	"internal/discovery/kubernetes": {floor: doors},
+
 	// The node builds, opens and closes everything, so it knows everybody below.
-	"internal/node": {floor: house, may: []string{"internal/door/grpc", "internal/door/http", "internal/otlp", "internal/gateway", "internal/shard", "internal/meta",
+	"internal/node": {floor: house, may: []string{"internal/door/grpc", "internal/door/http", "internal/otlp", "internal/discovery", "internal/gateway", "internal/shard", "internal/meta",
 		"internal/inspect", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
 	"internal/bench": {floor: house, may: []string{"client"}},
 	"internal/demo":  {floor: house, may: []string{"client"}},
@@ -102,7 +108,7 @@ var guests = map[string][]string{
 	"go.opentelemetry.io":             {"internal/otlp"},
 	"github.com/alecthomas/kong":      {"internal/cli", "cmd/gesta"},
 	"go.yaml.in/yaml/v3":              {"internal/node", "internal/cli"},
-	"net/http":                        {"internal/door/http", "internal/node", "internal/cli"},
+	"net/http":                        {"internal/door/http", "internal/discovery/kubernetes", "internal/node", "internal/cli"},
 	"github.com/anishathalye":         {"internal/sim"},
 	"testing":                         {"internal/gateway/gatewaytest"},
 	"pgregory.net/rapid":              {},
