@@ -8,9 +8,12 @@ import (
 
 // Digest names a commit's content: streams in order, each with topic, key and its events' canonical bytes (ids included).
 // Expectations and traceparents are left out: a repeat may expect something else, and is another call, and is still the same
-// commit. Two commits with one digest
-// are the same. It is stored with a command's id, so what it is computed over never changes.
+// commit. Two commits with one digest are the same. It is stored with a command's id, so what it is computed over never changes.
+// A commit with a Request has that for its digest.
 func (c *Commit) Digest() (digest [32]byte) {
+	if c.Request != nil {
+		return *c.Request
+	}
 	w := digester{sha256.New()}
 	w.Write([]byte("gesta commit 1\n"))
 	w.number(len(c.Streams))
@@ -26,6 +29,18 @@ func (c *Commit) Digest() (digest [32]byte) {
 			w.Write(after)
 		}
 	}
+	w.Sum(digest[:0])
+	return digest
+}
+
+// RequestDigest names a command's content, for Commit.Request. It is stored, so what it is computed over never changes.
+func RequestDigest(command string, p *Payload) (digest [32]byte) {
+	w := digester{sha256.New()}
+	w.Write([]byte("gesta command 1\n"))
+	w.part([]byte(command))
+	w.part([]byte(p.ContentType))
+	w.part([]byte(p.Type))
+	w.part(p.Data)
 	w.Sum(digest[:0])
 	return digest
 }

@@ -12,8 +12,8 @@ import (
 // Kind says what a record of a log entry holds. The last record of each commit has EndOfCommit set in it: an entry carries
 // one commit or several, each visible whole or not at all.
 //
-// An entry's data is: a prelude; then commits, each being what goes beside its events (the command, in later versions also
-// reply, actions and carried state), then its events. An entry of settings has the settings in place of commits.
+// An entry's data is: a prelude; then commits, each being what goes beside its events (the command, then the reply, in later
+// versions actions, then the carried state), then its events. An entry of settings has the settings in place of commits.
 //
 //	kind  record    payload
 //	1     prelude   format u8 = 1 | term u64 | first offset u64 | events u32 | recorded i64 (29 bytes)
@@ -22,9 +22,10 @@ import (
 //	                streams uvarint | for each stream: events uvarint
 //	4     settings  format u8 = 1 | shard u32 | history u64 | segment bytes i64 | id window events u64 | id window i64 ns |
 //	                limits version u32 | cluster id (length uvarint, bytes)
-//	5     reply     reserved: what a command's caller was answered
+//	5     reply     format u8 = 1 | content type | type | data (each: length uvarint, bytes)
 //	6     actions   reserved: what a commit asks to be done next
-//	7     state     reserved: the state that a commit carries
+//	7     state     format u8 = 1 | revision u64 | version u32 | topic | key | type | content type | data
+//	                (each: length uvarint, bytes)
 //	8, 9            reserved
 //
 // Fixed numbers are little endian. A record of a reserved kind, or of a newer format, says something this version must not
@@ -37,6 +38,8 @@ const (
 	KindEvent    Kind = 2
 	KindCommand  Kind = 3
 	KindSettings Kind = 4
+	KindReply    Kind = 5
+	KindState    Kind = 7
 
 	// EndOfCommit is set in the kind of a commit's last record.
 	EndOfCommit Kind = 0x80
@@ -59,6 +62,10 @@ func (k Kind) String() string {
 		return "command"
 	case KindSettings:
 		return "settings"
+	case KindReply:
+		return "reply"
+	case KindState:
+		return "state"
 	}
 	return fmt.Sprintf("kind %d", uint8(k.Base()))
 }
@@ -181,6 +188,61 @@ func DecodeSettings(b []byte) (Settings, error) {
 	s.LimitsVersion = r.u32()
 	s.Cluster = append([]byte(nil), r.bytes()...)
 	return s, r.end()
+}
+
+// AppendReply appends the payload to dst.
+func AppendReply(dst []byte, p *Payload) []byte {
+	dst = append(dst, recordFormat)
+	return appendPayload(dst, p)
+}
+
+// DecodeReply reads what AppendReply wrote; Data is a part of b. The error is corrupt, or unsupported for a newer format.
+func DecodeReply(b []byte) (Payload, error) {
+	r := payload{b: b, kind: KindReply}
+	r.format()
+	p := r.payload()
+	return p, r.end()
+}
+
+func appendPayload(dst []byte, p *Payload) []byte {
+	dst = append(binary.AppendUvarint(dst, uint64(len(p.ContentType))), p.ContentType...)
+	dst = append(binary.AppendUvarint(dst, uint64(len(p.Type))), p.Type...)
+	return append(binary.AppendUvarint(dst, uint64(len(p.Data))), p.Data...)
+}
+
+func (r *payload) payload() Payload {
+	return Payload{ContentType: string(r.bytes()), Type: string(r.bytes()), Data: r.bytes()}
+}
+
+// Carried is a state in the log, and the stream and revision that it is the state of.
+type Carried struct {
+	Topic, Key []byte
+	Revision   uint64
+	State
+}
+
+// AppendCarried appends the payload to dst.
+func AppendCarried(dst []byte, c *Carried) []byte {
+	dst = append(dst, recordFormat)
+	dst = binary.LittleEndian.AppendUint64(dst, c.Revision)
+	dst = binary.LittleEndian.AppendUint32(dst, c.Version)
+	dst = append(binary.AppendUvarint(dst, uint64(len(c.Topic))), c.Topic...)
+	dst = append(binary.AppendUvarint(dst, uint64(len(c.Key))), c.Key...)
+	return appendPayload(dst, &c.Payload)
+}
+
+// DecodeCarried reads what AppendCarried wrote; Topic, Key and Data are parts of b. The error is corrupt, or unsupported for a
+// newer format.
+func DecodeCarried(b []byte) (Carried, error) {
+	r := payload{b: b, kind: KindState}
+	r.format()
+	c := Carried{Revision: r.u64()}
+	c.Version, c.Topic, c.Key = r.u32(), r.bytes(), r.bytes()
+	c.Payload = r.payload()
+	if err := r.end(); err != nil {
+		return Carried{}, err
+	}
+	return c, nil
 }
 
 // payload reads a record's payload from its beginning. After the first failure every read gives zero, and end tells.

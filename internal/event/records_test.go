@@ -28,6 +28,14 @@ func goldenSettings() Settings {
 	}
 }
 
+func goldenReply() Payload {
+	return Payload{ContentType: "application/json", Type: "R", Data: []byte("{}")}
+}
+
+func goldenCarried() Carried {
+	return Carried{Topic: []byte("orders"), Key: []byte("o"), Revision: 300, State: State{Version: 3, Payload: Payload{ContentType: "b", Type: "S", Data: []byte{1, 2, 3}}}}
+}
+
 // TestGoldenRecords holds the bytes of format 1: they are in logs and must be read for ever.
 func TestGoldenRecords(t *testing.T) {
 	prelude := Prelude{Term: 2, FirstOffset: 300, Events: 5, Recorded: 0x0102030405060708}
@@ -42,6 +50,16 @@ func TestGoldenRecords(t *testing.T) {
 	mustHex(t, AppendCommand(nil, &command), "01000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"+
 		"066f7264657273"+"016f"+"03636d64"+"02"+"01"+"ac02")
 	if c, err := DecodeCommand(AppendCommand(nil, &command)); err != nil || cmp.Diff(command, c) != "" {
+		t.Errorf("%+v %v", c, err)
+	}
+	reply := goldenReply()
+	mustHex(t, AppendReply(nil, &reply), "01"+"106170706c69636174696f6e2f6a736f6e"+"01"+"52"+"027b7d")
+	if r, err := DecodeReply(AppendReply(nil, &reply)); err != nil || cmp.Diff(reply, r) != "" {
+		t.Errorf("%+v %v", r, err)
+	}
+	state := goldenCarried()
+	mustHex(t, AppendCarried(nil, &state), "01"+"2c01000000000000"+"03000000"+"066f7264657273"+"016f"+"0162"+"0153"+"03"+"010203")
+	if c, err := DecodeCarried(AppendCarried(nil, &state)); err != nil || cmp.Diff(state, c) != "" {
 		t.Errorf("%+v %v", c, err)
 	}
 	settings := goldenSettings()
@@ -82,7 +100,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 }
 
 func TestDamagedRecords(t *testing.T) {
-	prelude, command, settings := Prelude{Term: 1}, goldenCommand(), goldenSettings()
+	prelude, command, settings, reply, state := Prelude{Term: 1}, goldenCommand(), goldenSettings(), goldenReply(), goldenCarried()
 	for name, c := range map[string]struct {
 		payload []byte
 		decode  func([]byte) error
@@ -90,6 +108,8 @@ func TestDamagedRecords(t *testing.T) {
 		"prelude":  {AppendPrelude(nil, &prelude), func(b []byte) error { _, err := DecodePrelude(b); return err }},
 		"command":  {AppendCommand(nil, &command), func(b []byte) error { _, err := DecodeCommand(b); return err }},
 		"settings": {AppendSettings(nil, &settings), func(b []byte) error { _, err := DecodeSettings(b); return err }},
+		"reply":    {AppendReply(nil, &reply), func(b []byte) error { _, err := DecodeReply(b); return err }},
+		"state":    {AppendCarried(nil, &state), func(b []byte) error { _, err := DecodeCarried(b); return err }},
 	} {
 		for n := range c.payload {
 			if code := errs.CodeOf(c.decode(c.payload[:n])); code != errs.Corrupt {
@@ -110,7 +130,7 @@ func TestDamagedRecords(t *testing.T) {
 }
 
 func TestKinds(t *testing.T) {
-	for k, want := range map[Kind]string{KindPrelude: "prelude", KindEvent | EndOfCommit: "event", KindCommand: "command", KindSettings | EndOfCommit: "settings", 7 | EndOfCommit: "kind 7"} {
+	for k, want := range map[Kind]string{KindPrelude: "prelude", KindEvent | EndOfCommit: "event", KindCommand: "command", KindSettings | EndOfCommit: "settings", KindReply: "reply", KindState: "state", 6 | EndOfCommit: "kind 6"} {
 		if k.String() != want || k.Ends() != (k > 0x80) || k.Base() > 9 {
 			t.Errorf("%d: %s %v %d", uint8(k), k, k.Ends(), k.Base())
 		}
@@ -119,10 +139,12 @@ func TestKinds(t *testing.T) {
 
 // FuzzRecords: any bytes are refused with a code or read as something that is written and read as the same again.
 func FuzzRecords(f *testing.F) {
-	prelude, command, settings := Prelude{Term: 2, FirstOffset: 3, Events: 4, Recorded: 5}, goldenCommand(), goldenSettings()
+	prelude, command, settings, reply, state := Prelude{Term: 2, FirstOffset: 3, Events: 4, Recorded: 5}, goldenCommand(), goldenSettings(), goldenReply(), goldenCarried()
 	f.Add(AppendPrelude(nil, &prelude))
 	f.Add(AppendCommand(nil, &command))
 	f.Add(AppendSettings(nil, &settings))
+	f.Add(AppendReply(nil, &reply))
+	f.Add(AppendCarried(nil, &state))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if p, err := DecodePrelude(b); mustCode(t, err) && !bytes.Equal(AppendPrelude(nil, &p), b) {
 			t.Fatalf("%x reads as %+v", b, p)
@@ -135,6 +157,16 @@ func FuzzRecords(f *testing.F) {
 		if s, err := DecodeSettings(b); mustCode(t, err) {
 			if again, err := DecodeSettings(AppendSettings(nil, &s)); err != nil || cmp.Diff(s, again, cmpopts.EquateEmpty()) != "" {
 				t.Fatalf("%+v came back as %+v, %v", s, again, err)
+			}
+		}
+		if p, err := DecodeReply(b); mustCode(t, err) {
+			if again, err := DecodeReply(AppendReply(nil, &p)); err != nil || cmp.Diff(p, again, cmpopts.EquateEmpty()) != "" {
+				t.Fatalf("%+v came back as %+v, %v", p, again, err)
+			}
+		}
+		if c, err := DecodeCarried(b); mustCode(t, err) {
+			if again, err := DecodeCarried(AppendCarried(nil, &c)); err != nil || cmp.Diff(c, again, cmpopts.EquateEmpty()) != "" {
+				t.Fatalf("%+v came back as %+v, %v", c, again, err)
 			}
 		}
 	})

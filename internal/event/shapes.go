@@ -15,10 +15,29 @@ type Commit struct {
 	Streams []Append
 	// CommandID names the whole request for idempotency, within the first stream's scope; empty when there is none.
 	CommandID []byte
+	// Request is what Digest gives when it is set: what was asked for, when the events do not tell. An entity's command is
+	// the same when it asks for the same, whatever it was decided to cause.
+	Request *[32]byte
+	// Reply is what the command's caller is answered; nil when there is none. It is kept for repeats, with a CommandID alone.
+	Reply *Payload
+	// State is what the first stream's events amount to after this commit; nil when the commit carries none.
+	State *State
 	// NoCreate refuses the commit when a topic does not exist yet.
 	NoCreate bool
-	// Bytes is the size of all canonical events, for the limits on queues and batches.
+	// Bytes is the size of all canonical events, the reply and the state, for the limits on queues and batches.
 	Bytes int
+}
+
+// Payload is data in the words of the user, with its media type and the name of its type.
+type Payload struct {
+	ContentType, Type string
+	Data              []byte
+}
+
+// State is what an entity's events amount to, as its handler wrote it. Type is the state's, Version that of its schema.
+type State struct {
+	Version uint32
+	Payload
 }
 
 // Append is what a commit adds to one stream.
@@ -85,6 +104,8 @@ type Outcome struct {
 	Position position.Position
 	// Repeated is true when the commit, or its events, had been written before: this is the first outcome again.
 	Repeated bool
+	// Reply is what was answered then, when the command id was repeated.
+	Reply *Payload
 }
 
 // Call is a commit on its way through a shard.

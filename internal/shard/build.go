@@ -36,7 +36,10 @@ func (c *Core) include(b *builder, t *task) *builder {
 }
 
 func (t *task) room() int {
-	n := roomBytes + len(t.call.Commit.CommandID) + t.call.Commit.Bytes
+	n := 3*roomBytes + len(t.call.Commit.CommandID) + t.call.Commit.Bytes
+	if t.call.Commit.State != nil {
+		n += len(t.call.Commit.Streams[0].Topic) + len(t.call.Commit.Streams[0].Key)
+	}
 	for i := range t.call.Commit.Streams {
 		s := &t.call.Commit.Streams[i]
 		n += len(s.Events) * (len(s.Topic) + len(s.Key) + roomBytes)
@@ -66,6 +69,9 @@ func (c *Core) write(b *builder, t *task) {
 	commit := t.call.Commit
 	if t.command {
 		c.writeCommand(b, commit)
+	}
+	if commit.State != nil {
+		c.writeState(b, commit, t.revisions[0]+uint64(len(commit.Streams[0].Events)))
 	}
 	t.call.Outcome.Streams = t.outcome1[:0]
 	for i := range commit.Streams {
@@ -110,6 +116,21 @@ func (c *Core) writeCommand(b *builder, commit *event.Commit) {
 	}
 	start := len(b.data)
 	b.data = event.AppendCommand(seglog.BeginRecord(b.data, byte(event.KindCommand)), &cmd)
+	seglog.EndRecord(b.data, start, uint64(c.cfg.Number), b.flight.index)
+	if commit.Reply == nil {
+		return
+	}
+	start = len(b.data)
+	b.data = event.AppendReply(seglog.BeginRecord(b.data, byte(event.KindReply)), commit.Reply)
+	seglog.EndRecord(b.data, start, uint64(c.cfg.Number), b.flight.index)
+}
+
+// writeState writes what the first stream amounts to at the revision that the commit brings it to.
+func (c *Core) writeState(b *builder, commit *event.Commit, revision uint64) {
+	s := &commit.Streams[0]
+	carried := event.Carried{Topic: s.Topic, Key: s.Key, Revision: revision, State: *commit.State}
+	start := len(b.data)
+	b.data = event.AppendCarried(seglog.BeginRecord(b.data, byte(event.KindState)), &carried)
 	seglog.EndRecord(b.data, start, uint64(c.cfg.Number), b.flight.index)
 }
 

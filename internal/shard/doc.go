@@ -34,7 +34,7 @@
 //
 // # An entry
 //
-//	prelude | [command] event … event* | [command] event … event* | …     (* carries EndOfCommit)
+//	prelude | [command [reply]] [state] event … event* | [command [reply]] [state] event … event* | …     (* carries EndOfCommit)
 //
 // Formats are in package event, the framing and checksums of records in package seglog.
 package shard

@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"bytes"
+
 	"github.com/gesta-db/gesta/api/eventwire"
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
@@ -17,6 +19,16 @@ type Fold struct {
 	Settings   *event.Settings
 	Events     []index.Event
 	Commands   []Command
+	States     []State
+
+	carried *State // of the commit at hand, until the event that it is the state after
+}
+
+// State tells that an entry carries a state: that of a stream at a revision. Topic and Key are parts of the entry.
+type State struct {
+	Topic, Key []byte
+	Revision   uint64
+	Loc        index.Loc
 }
 
 // Command is a command id that an entry carries: its hash, the offset of its commit's first event, and its record.
@@ -43,7 +55,7 @@ func (f *Fold) Entry(e replica.Entry) error {
 	case p.Recorded < f.LastTime:
 		return broken(e, "was recorded before the entry in front of it")
 	}
-	f.Events, f.Commands = make([]index.Event, 0, p.Events), nil
+	f.Events, f.Commands, f.States, f.carried = make([]index.Event, 0, p.Events), nil, nil, nil
 	for walk.Next() {
 		if err := f.record(e, &walk); err != nil {
 			return err
@@ -72,6 +84,11 @@ func (f *Fold) record(e replica.Entry, w *seglog.Records) error {
 			Hash: index.CommandHash(cmd.Topic, cmd.Key, cmd.ID), Offset: f.LastOffset + 1,
 			Loc: index.Loc{Entry: e.Index, Off: w.Off(), Size: uint32(len(w.Payload()))},
 		})
+	case event.KindReply:
+		_, err := event.DecodeReply(w.Payload())
+		return err
+	case event.KindState:
+		return f.state(e, w)
 	case event.KindSettings:
 		s, err := event.DecodeSettings(w.Payload())
 		if err != nil {
@@ -93,6 +110,12 @@ func (f *Fold) event(e replica.Entry, w *seglog.Records) error {
 		return broken(e, "has offset %d after %d", v.Offset, f.LastOffset)
 	}
 	f.LastOffset++
+	if c := f.carried; c != nil && v.Revision == c.Revision && bytes.Equal(v.Topic, c.Topic) && bytes.Equal(v.Key, c.Key) {
+		f.carried = nil
+	}
+	if f.carried != nil && event.Kind(w.Kind()).Ends() {
+		return broken(e, "carries a state of %s/%s at revision %d, and no event that leads to it", f.carried.Topic, f.carried.Key, f.carried.Revision)
+	}
 	f.Events = append(f.Events, index.Event{
 		Offset: v.Offset, Revision: v.Revision, Topic: v.Topic, Key: v.Key, Type: v.Type, ID: index.IDHash(v.Topic, v.Key, v.ID),
 		Loc: index.Loc{Entry: e.Index, Off: w.Off(), Size: uint32(len(w.Payload()))}, Time: v.Recorded,
@@ -100,10 +123,24 @@ func (f *Fold) event(e replica.Entry, w *seglog.Records) error {
 	return nil
 }
 
+func (f *Fold) state(e replica.Entry, w *seglog.Records) error {
+	c, err := event.DecodeCarried(w.Payload())
+	if err != nil {
+		return err
+	}
+	f.States = append(f.States, State{Topic: c.Topic, Key: c.Key, Revision: c.Revision, Loc: index.Loc{Entry: e.Index, Off: w.Off(), Size: uint32(len(w.Payload()))}})
+	f.carried = &f.States[len(f.States)-1]
+	return nil
+}
+
 func (f *Fold) index(ix *index.Index) {
 	ix.Add(f.Events)
 	for _, c := range f.Commands {
 		ix.AddCommand(c.Hash, c.Loc, c.Offset)
+	}
+	for i := range f.States {
+		s := &f.States[i]
+		ix.AddState(s.Topic, s.Key, s.Revision, s.Loc)
 	}
 }
 

@@ -136,7 +136,7 @@ func (r *resolver) findCommand(t *task) error {
 			return err
 		}
 		if s := &commit.Streams[0]; cmd != nil && bytes.Equal(cmd.Topic, s.Topic) && bytes.Equal(cmd.Key, s.Key) && bytes.Equal(cmd.ID, commit.CommandID) && (t.prior == nil || t.prior.Position.Offset < o.Position.Offset) {
-			t.prior, t.priorTime, t.priorSame = &o, at, cmd.Digest == commit.Digest()
+			t.prior, t.priorTime, t.priorDigest, t.priorSame = &o, at, cmd.Digest, cmd.Digest == commit.Digest()
 		}
 	}
 	return nil
@@ -178,6 +178,7 @@ func (r *resolver) command(offset uint64) (*event.Command, event.Outcome, int64,
 	}
 	walk := seglog.WalkRecords(es[0].Data)
 	var cmd *event.Command
+	var reply *event.Payload
 	for walk.Next() {
 		switch event.Kind(walk.Kind()).Base() {
 		case event.KindCommand:
@@ -186,19 +187,26 @@ func (r *resolver) command(offset uint64) (*event.Command, event.Outcome, int64,
 				return nil, o, 0, err
 			}
 			cmd = &c
+		case event.KindReply:
+			p, err := event.DecodeReply(walk.Payload())
+			if err != nil {
+				return nil, o, 0, err
+			}
+			p.Data = bytes.Clone(p.Data) // not the whole entry
+			reply = &p
 		case event.KindEvent:
 			if walk.Off() >= loc.Off {
-				return r.outcome(cmd, &walk)
+				return r.outcome(cmd, reply, &walk)
 			}
-			cmd = nil
+			cmd, reply = nil, nil
 		}
 	}
 	return nil, o, 0, walk.Err()
 }
 
 // outcome rebuilds what a command's caller was told, from the events that follow its record.
-func (r *resolver) outcome(cmd *event.Command, walk *seglog.Records) (*event.Command, event.Outcome, int64, error) {
-	var o event.Outcome
+func (r *resolver) outcome(cmd *event.Command, reply *event.Payload, walk *seglog.Records) (*event.Command, event.Outcome, int64, error) {
+	o := event.Outcome{Reply: reply}
 	var v eventwire.View
 	if cmd == nil {
 		return nil, o, 0, nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/replica"
 )
 
@@ -19,6 +20,7 @@ type Status struct {
 	IndexBytes       int64
 	Queued           int64
 	segment          uint64 // the one being applied
+	window           event.Settings
 	Stopped          error
 	Refusal          *errs.Error
 	// Members are the group's replicas as its leader saw them last; nil elsewhere.
@@ -28,7 +30,7 @@ type Status struct {
 
 // publish shows the core's state to other goroutines.
 func (s *Shard) publish() {
-	s.status.Store(&Status{Status: s.core.rep.Status(), History: s.core.settings.History, LastOffset: s.core.lastOffset, Serving: s.core.serving, segment: s.core.segment, Members: s.members, Conf: s.core.rep.Conf()})
+	s.status.Store(&Status{Status: s.core.rep.Status(), History: s.core.settings.History, LastOffset: s.core.lastOffset, Serving: s.core.serving, segment: s.core.segment, window: s.core.settings, Members: s.members, Conf: s.core.rep.Conf()})
 }
 
 // Status tells how the shard is.

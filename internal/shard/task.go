@@ -28,6 +28,8 @@ type task struct {
 	prior     *event.Outcome
 	priorTime int64
 	priorSame bool
+	// priorDigest is that of the command then.
+	priorDigest [32]byte
 
 	head1    [1]index.Head
 	rev1     [1]uint64

@@ -947,7 +947,8 @@ type Task struct {
 	Base TaskBase `protobuf:"varint,6,opt,name=base,proto3,enum=gesta.v1.TaskBase" json:"base,omitempty"`
 	// Of a cold task: the state to begin with; not set: with none.
 	Carried *EntityState `protobuf:"bytes,7,opt,name=carried,proto3" json:"carried,omitempty"`
-	// The events to fold on what the task builds on, up to revision.
+	// The events to fold on what the task builds on, up to revision. One of type gesta.deleted leads to no state, whatever was
+	// before it.
 	Events []*RecordedEvent `protobuf:"bytes,8,rep,name=events,proto3" json:"events,omitempty"`
 	// More events of this task follow, in tasks with the same id that have only id, events and more, and at last the commands.
 	// They come in order, with tasks of other entities in between.
