@@ -58,6 +58,7 @@ var plan = map[string]place{
 	"internal/replica": {floor: engine, may: []string{"internal/seglog"}},
 	"internal/shard":   {floor: engine, may: []string{"internal/replica", "internal/seglog", "internal/index", "internal/event"}},
 	"internal/meta":    {floor: engine, may: []string{"internal/replica", "internal/seglog", "internal/event"}},
+	"internal/cluster": {floor: engine, may: []string{"internal/shard", "internal/meta", "internal/replica", "internal/event"}},
 	"internal/inspect": {floor: engine, may: []string{"internal/shard", "internal/meta", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
 
 	// The gateway declares the small interfaces that the engine fills: it never names the engine.

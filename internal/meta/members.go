@@ -110,16 +110,23 @@ func (s *state) drainMember(d *drain) error {
 	return nil
 }
 
-// putShard declares a shard or places it anew.
+// putShard declares a shard, which limit is for, or places one anew.
 func (s *state) putShard(sh *Shard, limit int) error {
-	if _, known := s.Shards[sh.Number]; !known && limit > 0 && len(s.Shards) >= limit {
+	next := *sh
+	was, known := s.Shards[sh.Number]
+	switch {
+	case known && limit > 0:
+		return errs.New(errs.Conflict, "there is a shard %d already: try again", sh.Number)
+	case !known && limit > 0 && len(s.Shards) >= limit:
 		return errs.New(errs.TooLarge, "there are %d shards, the limit", len(s.Shards)).With("limit", "shards")
+	case known:
+		next.Initial, next.Factor, next.Created = was.Initial, was.Factor, was.Created
 	}
 	s.Shards = maps.Clone(s.Shards)
 	if s.Shards == nil {
 		s.Shards = map[uint32]Shard{}
 	}
-	s.Shards[sh.Number] = *sh
+	s.Shards[sh.Number] = next
 	return nil
 }
 
@@ -139,6 +146,9 @@ func (m *Meta) Members() []Member {
 	st := m.state.Load()
 	return slices.SortedFunc(maps.Values(st.Members), func(a, b Member) int { return cmp.Compare(a.Node, b.Node) })
 }
+
+// Size is how many nodes the cluster has.
+func (m *Meta) Size() int { return len(m.state.Load().Members) }
 
 // Member finds a node by its replica number.
 func (m *Meta) Member(replica uint64) (Member, bool) {

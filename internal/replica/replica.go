@@ -156,6 +156,9 @@ func (r *Replica) Propose(data []byte) (index, term uint64, err error) {
 	}
 	if err := r.node.Propose(data); err != nil {
 		if errors.Is(err, raft.ErrProposalDropped) {
+			if r.node.BasicStatus().LeadTransferee != raft.None {
+				return 0, 0, errs.New(errs.NoLeader, "leadership is moving to another replica; nothing was written: try again")
+			}
 			return 0, 0, errs.New(errs.Busy, "too much is proposed and not committed yet; try again later")
 		}
 		return 0, 0, fmt.Errorf("replica: propose: %w", err)

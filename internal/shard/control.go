@@ -30,3 +30,16 @@ func (s *Shard) do(f func(*replica.Replica) error) error {
 		return s.closed()
 	}
 }
+
+// Leader is the replica that leads, as far as this one knows; 0: unknown.
+func (s *Shard) Leader() uint64 { return s.status.Load().Leader }
+
+// Running tells that the shard has not stopped.
+func (s *Shard) Running() bool {
+	select {
+	case <-s.halted:
+		return false
+	default:
+		return true
+	}
+}

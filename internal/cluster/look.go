@@ -1,0 +1,294 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/meta"
+	"github.com/gesta-db/gesta/internal/replica"
+)
+
+const (
+	// wishTimeout bounds one change of the meta group's state.
+	wishTimeout = 2 * time.Second
+	// mostVoters is how many of the meta group's replicas vote: two may fail.
+	mostVoters = 5
+	// lostAfter is how long a node is without a leader of the meta group before it asks whether it was removed.
+	lostAfter = 3 * time.Second
+)
+
+// run compares what shall be with what is, now and then and when what shall be has changed.
+func (h *Host) run() {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	led := h.o.Clock.Now()
+	for {
+		select {
+		case <-h.context.Done():
+			return
+		case <-tick.C:
+		case <-h.nudged:
+		}
+		if h.meta.Status().Leader != 0 {
+			led = h.o.Clock.Now()
+		} else if h.o.Clock.Now().Sub(led) > lostAfter {
+			led = h.o.Clock.Now()
+			h.askRemoved()
+		}
+		h.look()
+	}
+}
+
+func (h *Host) look() {
+	h.complain("register this node", h.register())
+	h.complain("open a shard", h.openShards())
+	h.closeShards()
+	if h.meta.Status().Role == replica.Leader {
+		h.complain("place the shards", h.govern())
+	}
+	for _, g := range h.groups() {
+		if g.leads() {
+			h.complain("change the members of a group", h.tend(&g))
+			h.handOver(&g)
+		}
+	}
+}
+
+// complain tells of what did not work; it is tried again at the next look. What only has to wait is not worth a word.
+func (h *Host) complain(what string, err error) {
+	switch errs.CodeOf(err) {
+	case "", errs.NoLeader, errs.Busy, errs.UnknownOutcome:
+	default:
+		h.o.Logger.Warn("could not "+what+"; trying again", "error", err)
+	}
+}
+
+func (h *Host) wish() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(h.context, wishTimeout)
+}
+
+// register has the meta group know this node as it describes itself now.
+func (h *Host) register() error {
+	was, known := h.meta.Member(h.id.Replica)
+	now := h.o.Self
+	now.Joined, now.Draining = was.Joined, was.Draining
+	if known && was == now || h.meta.Status().Leader == 0 {
+		return nil
+	}
+	if node, gone := h.meta.Gone(h.id.Replica); gone {
+		h.removed(node)
+		return nil
+	}
+	ctx, cancel := h.wish()
+	defer cancel()
+	return h.meta.PutMember(ctx, now)
+}
+
+func (h *Host) removed(node string) {
+	if h.o.Removed != nil {
+		h.o.Removed(errs.New(errs.Unavailable, "node %s was removed from the cluster: stop it; with an empty data folder it can join again as a new one", node))
+	}
+}
+
+// askRemoved asks other nodes whether this one was removed: a group that has dropped a replica tells it nothing any more.
+func (h *Host) askRemoved() {
+	for _, m := range h.meta.Members() {
+		if m.Replica == h.id.Replica {
+			continue
+		}
+		err := h.callAddr(h.context, m.Peer, methodJoin, joining{Member: h.o.Self, Cluster: h.identity().Cluster}, &joined{})
+		if e := errs.As(err); err != nil && e.Code == errs.Exists && e.Details["removed"] != "" {
+			h.removed(h.o.Self.Node)
+			return
+		}
+	}
+}
+
+// govern decides what shall be, where the meta group is led: places for shards, leaders, the feature level.
+func (h *Host) govern() error {
+	ctx, cancel := h.wish()
+	defer cancel()
+	shards, members := h.meta.Shards(), h.meta.Members()
+	if len(shards) == 0 {
+		return h.firstShard(ctx)
+	}
+	gone := func(id uint64) bool { _, gone := h.meta.Gone(id); return gone }
+	for i, s := range shards {
+		shards[i].Replicas = place(s, members, shards, gone)
+	}
+	leaders := lead(shards, members)
+	for _, s := range shards {
+		s.Leader = leaders[s.Number]
+		was, _ := h.meta.Shard(s.Number)
+		if slices.Equal(was.Replicas, s.Replicas) && was.Leader == s.Leader {
+			continue
+		}
+		if err := h.meta.PutShard(ctx, s, 0); err != nil {
+			return err
+		}
+	}
+	return h.raise(ctx, members)
+}
+
+// firstShard declares the shard that every cluster begins with, on its founders.
+func (h *Host) firstShard(ctx context.Context) error {
+	founders := h.identity().Founders
+	if len(founders) == 0 {
+		founders = []uint64{h.id.Replica}
+	}
+	founders = founders[:min(len(founders), h.o.Factor)]
+	return h.meta.PutShard(ctx, meta.Shard{Number: 1, Initial: founders, Replicas: founders, Factor: h.o.Factor}, 0)
+}
+
+// raise lets the cluster use the highest feature level that every member knows.
+func (h *Host) raise(ctx context.Context, members []meta.Member) error {
+	if len(members) == 0 {
+		return nil
+	}
+	level := members[0].Feature
+	for _, m := range members {
+		level = min(level, m.Feature)
+	}
+	if level <= h.meta.Feature() {
+		return nil
+	}
+	return h.meta.Raise(ctx, level)
+}
+
+// tend brings the members of a group that is led here one step nearer to what they shall be.
+func (h *Host) tend(g *group) error {
+	wanted, most := h.wanted(g)
+	if len(wanted) == 0 {
+		return nil
+	}
+	for _, id := range wanted {
+		if !slices.ContainsFunc(g.members, func(m replica.Member) bool { return m.ID == id }) {
+			h.o.Logger.Info("adding a replica", "group", g.number, "replica", h.name(id))
+			return g.control.ChangeConf(replica.ConfChange{Change: replica.AddLearner, ID: id})
+		}
+	}
+	if ready := promotable(g, wanted, most); len(ready) > 0 {
+		h.o.Logger.Info("replicas have caught up and vote from now on", "group", g.number, "replicas", h.names(ready))
+		changes := make([]replica.ConfChange, len(ready))
+		for i, id := range ready {
+			changes[i] = replica.ConfChange{Change: replica.AddVoter, ID: id}
+		}
+		return g.control.ChangeConf(changes...)
+	}
+	return h.dismiss(g, wanted)
+}
+
+// wanted are the replicas that a group shall have, and how many of them may vote.
+func (h *Host) wanted(g *group) (ids []uint64, most int) {
+	if g.number != metaGroup {
+		s, _ := h.meta.Shard(g.number)
+		return s.Replicas, len(s.Replicas)
+	}
+	for _, m := range g.members { // founders that have not described themselves yet stay
+		if _, gone := h.meta.Gone(m.ID); !gone {
+			ids = append(ids, m.ID)
+		}
+	}
+	for _, m := range h.meta.Members() {
+		if !slices.Contains(ids, m.Replica) {
+			ids = append(ids, m.Replica)
+		}
+	}
+	return ids, mostVoters
+}
+
+// promotable are the learners that shall vote now: as many as make the number of voters what it shall be, all at once.
+func promotable(g *group, wanted []uint64, most int) (ready []uint64) {
+	voting := 0
+	for _, m := range g.members {
+		switch {
+		case !slices.Contains(wanted, m.ID):
+		case !m.Learner:
+			voting++
+		case g.follows(m):
+			ready = append(ready, m.ID)
+		}
+	}
+	missing := voters(len(wanted), most) - voting
+	if missing <= 0 || len(ready) < missing {
+		return nil
+	}
+	return ready[:missing]
+}
+
+// dismiss takes out a replica that shall not be there, once the others can do without it; a leader lets another lead first.
+func (h *Host) dismiss(g *group, wanted []uint64) error {
+	for _, m := range g.members {
+		if slices.Contains(wanted, m.ID) || !m.Learner && !h.replaced(g, wanted, m.ID) {
+			continue
+		}
+		if m.ID == h.id.Replica {
+			if next := successor(*g, h.id.Replica); next != 0 {
+				return g.control.Transfer(next)
+			}
+			continue
+		}
+		h.o.Logger.Info("removing a replica", "group", g.number, "replica", h.name(m.ID))
+		return g.control.ChangeConf(replica.ConfChange{Change: replica.Remove, ID: m.ID})
+	}
+	return nil
+}
+
+// replaced tells that a voter may go: those that stay decide without it, and none that shall vote in its place is still catching up.
+func (h *Host) replaced(g *group, wanted []uint64, id uint64) bool {
+	voting := 0
+	for _, m := range g.members {
+		if !m.Learner && slices.Contains(wanted, m.ID) {
+			voting++
+		}
+	}
+	catching := slices.ContainsFunc(g.members, func(m replica.Member) bool { return m.Learner && m.Active && slices.Contains(wanted, m.ID) })
+	return g.quorumWithout(id) && (!catching || voting >= voters(len(wanted), len(wanted)))
+}
+
+// handOver lets another replica lead a group that is led here: the one that shall, or any when this node drains.
+func (h *Host) handOver(g *group) {
+	self, _ := h.meta.Member(h.id.Replica)
+	shall := uint64(0)
+	if s, ok := h.meta.Shard(g.number); ok && g.number != metaGroup {
+		shall = s.Leader
+	}
+	next := uint64(0)
+	for _, m := range g.members {
+		if m.ID == shall && m.ID != h.id.Replica && !m.Learner && g.follows(m) {
+			next = m.ID
+		}
+	}
+	if next == 0 && self.Draining {
+		next = h.heir(g)
+	}
+	if next != 0 {
+		_ = g.control.Transfer(next)
+	}
+}
+
+// heir is the best voter that does not drain itself.
+func (h *Host) heir(g *group) uint64 {
+	rest := *g
+	rest.members = slices.DeleteFunc(slices.Clone(g.members), func(m replica.Member) bool {
+		o, _ := h.meta.Member(m.ID)
+		return o.Draining
+	})
+	return successor(rest, h.id.Replica)
+}
+
+func (h *Host) name(id uint64) string {
+	if m, ok := h.meta.Member(id); ok {
+		return m.Node
+	}
+	return "unknown"
+}
+
+func (h *Host) names(ids []uint64) (names []string) {
+	for _, id := range ids {
+		names = append(names, h.name(id))
+	}
+	return names
+}
