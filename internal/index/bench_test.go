@@ -43,7 +43,7 @@ func (h *history) batch(n int) []Event {
 		key := streamKey(stream)
 		id := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, h.random.Uint64()), h.random.Uint64())
 		batch[i] = Event{
-			Offset: h.offset, Revision: h.revisions[stream], Topic: benchTopic, Key: key, ID: IDHash(benchTopic, key, id),
+			Offset: h.offset, Revision: h.revisions[stream], Topic: benchTopic, Key: key, Type: benchTypes[h.random.IntN(len(benchTypes))], ID: IDHash(benchTopic, key, id),
 			Loc: Loc{Entry: h.entry, Off: uint32(40 + i*(330+h.random.IntN(3))), Size: uint32(320 + h.random.IntN(4))}, Time: int64(h.entry) * 512_345,
 		}
 	}
@@ -51,7 +51,10 @@ func (h *history) batch(n int) []Event {
 	return batch
 }
 
-var benchTopic = []byte("customers")
+var (
+	benchTopic = []byte("customers")
+	benchTypes = [][]byte{[]byte("Registered"), []byte("Renamed"), []byte("Moved"), []byte("Blocked"), []byte("Released"), []byte("Left")}
+)
 
 // filled is an index of some full segments, and one in memory.
 type filled struct {

@@ -88,15 +88,17 @@ func syncDir(fs vfs.FS, dir string) error {
 
 // builder turns a frozen table into keys and values, in order.
 type builder struct {
-	ix     *Index
-	t      *table
-	w      *sstable.Writer
-	layout layout
-	key    []byte
-	value  []byte
-	spots  []spot
-	topics []uint32 // in the order of their names
-	long   []uint32 // streams whose postings have keys of their own, by number
+	ix      *Index
+	t       *table
+	w       *sstable.Writer
+	layout  layout
+	key     []byte
+	value   []byte
+	spots   []spot
+	topics  []uint32   // in the order of their names
+	lists   [][]uint32 // rows of the topics and terms with runs, by number
+	offsets []uint64
+	long    []uint32 // streams whose postings have keys of their own, by number
 }
 
 func (b *builder) write(w *sstable.Writer) error {
@@ -104,7 +106,7 @@ func (b *builder) write(w *sstable.Writer) error {
 	ids := b.ids()
 	b.describe(ids)
 	for _, step := range []func() error{
-		b.mark, b.topicNames, b.streams, b.states, b.postings, b.runs, b.places,
+		b.mark, b.topicNames, b.terms, b.streams, b.states, b.postings, b.runs, b.places,
 		func() error { return b.buckets(ids) },
 		b.filter,
 	} {
@@ -131,6 +133,13 @@ func (b *builder) describe(ids []keyed) {
 	}
 	// Stream keys begin with the topic's length.
 	slices.SortFunc(b.topics, func(x, y uint32) int { return compareNames(b.t.topics[x].name, b.t.topics[y].name) })
+	for _, topic := range b.topics {
+		b.lists = append(b.lists, b.t.topics[topic].rows)
+	}
+	b.layout.terms = uint64(b.t.terms.rows.len())
+	if until := b.t.terms.until; until != 0 {
+		b.layout.untold = b.layout.LastOffset + 1 - until
+	}
 }
 
 func compareNames(x, y string) int {
@@ -242,15 +251,17 @@ func (b *builder) postings() error {
 
 func (b *builder) runs() error {
 	var runs []run
-	for number, topic := range b.topics {
+	for number, rows := range b.lists {
 		runs = runs[:0]
-		for _, i := range b.t.topics[topic].rows {
+		for _, i := range rows {
 			runs = extend(runs, b.t.base+uint64(b.t.rows.at(i).offset))
 		}
+		before := uint64(0)
 		for rest := runs; len(rest) > 0; {
 			n := min(len(rest), runsPerKey)
 			b.key = appendNumbered(b.key[:0], b.t.segment, kindRun, uint32(number), rest[0].first)
-			b.value = appendRuns(b.value[:0], rest[:n])
+			b.value = appendRuns(b.value[:0], before, rest[:n])
+			before += events(rest[:n])
 			if err := b.put(b.key, b.value); err != nil {
 				return err
 			}

@@ -10,7 +10,7 @@ func FuzzDecoders(f *testing.F) {
 	f.Add([]byte{})
 	f.Add((&layout{SegmentMark: SegmentMark{FirstOffset: 1, LastOffset: 300, Events: 300}, idBits: 4, idWidth: 2}).append(nil))
 	f.Add(appendPlaces(nil, 1, []place{{offset: 1, loc: Loc{1, 20, 256}, time: 5}, {offset: 2, loc: Loc{1, 300, 256}, time: 5}}))
-	f.Add(appendRuns(nil, []run{{1, 2}, {9, 1}}))
+	f.Add(appendRuns(nil, 0, []run{{1, 2}, {9, 1}}))
 	f.Add(appendPostings(nil, []spot{{1, 1}, {5, 3}}, true))
 	var w blockWriter
 	w.add([]byte("key"), &streamEntry{count: 2, lastRevision: 2, lastOffset: 9, inline: appendInline(nil, []spot{{3, 1}, {9, 2}}, false)})
@@ -31,6 +31,9 @@ func FuzzDecoders(f *testing.F) {
 			if spots, err := readPostings(nil, b, 1, gaps); err == nil && len(spots) > len(b) {
 				t.Fatalf("%d postings of %d bytes", len(spots), len(b))
 			}
+		}
+		if e, ok, err := findTerm(b, 5); ok && err == nil && !e.external {
+			_, _ = e.runs(1)
 		}
 		_ = readIDs(b, 1, 3, func(uint32, uint64) {})
 		_, _ = findIDs(nil, b, 1, 3, 7)

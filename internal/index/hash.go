@@ -11,6 +11,8 @@ const (
 	hashEvent   = 'e'
 	hashCommand = 'c'
 	hashStream  = 's'
+	hashType    = 't'
+	hashTag     = 'g'
 )
 
 // IDHash is the hash under which an event's id is known, in the scope of its stream.
@@ -20,6 +22,9 @@ func IDHash(topic, key, id []byte) uint64 { return hash(hashEvent, topic, key, i
 func CommandHash(topic, key, id []byte) uint64 { return hash(hashCommand, topic, key, id) }
 
 func streamHash(topic, key []byte) uint64 { return hash(hashStream, topic, key, nil) }
+
+// termHash is cheap: every event has a type.
+func termHash(kind byte, b []byte) uint64 { return (xxhash.Sum64(b) ^ uint64(kind)) * 0x9e3779b97f4a7c15 }
 
 // hash covers the parts with their lengths, so that moving a byte from one part to the next changes it.
 func hash(kind byte, a, b, c []byte) uint64 {

@@ -19,8 +19,9 @@ type Loc struct {
 // Event is what the index is told of an event. The slices are copied.
 type Event struct {
 	Offset, Revision uint64
-	Topic, Key, Type []byte // the topic up to 255 bytes, the key up to 64 KiB; the type has no index yet
-	ID               uint64 // IDHash
+	Topic, Key, Type []byte   // the topic up to 255 bytes, the key up to 64 KiB
+	Tags             []uint64 // TagHash of each
+	ID               uint64   // IDHash
 	Loc              Loc
 	Time             int64 // recorded, in nanoseconds since 1970 UTC
 }

@@ -6,10 +6,11 @@ import "encoding/binary"
 const (
 	kindMark    = 0x01 // what the segment holds, once
 	kindTopic   = 0x10 // topic → its number and counts here
+	kindTerm    = 0x18 // last hash of a block → the block: types and tags
 	kindStream  = 0x20 // last stream of a block → the block
 	kindState   = 0x28 // stream, revision → where the state is that a commit carries for it
 	kindPosting = 0x30 // stream number, first revision → postings of a long stream
-	kindRun     = 0x40 // topic number, first offset → runs of offsets
+	kindRun     = 0x40 // number of a topic or term, first offset → runs of offsets
 	kindOffset  = 0x50 // first offset → where the events' records are
 	kindID      = 0x60 // hash bucket → ids
 	kindFilter  = 0x70 // piece → part of the filter over the segment's streams

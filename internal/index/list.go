@@ -149,30 +149,37 @@ func (q *listQuery) merge(a, b []StreamHead) []StreamHead {
 // list gives a segment's wanted streams.
 func (c *cursor) list(s *segment, q *listQuery) ([]StreamHead, error) {
 	var out []StreamHead
+	err := c.walk(s, q, func(e *streamEntry) bool {
+		h := Head{Revision: e.lastRevision, Offset: s.FirstOffset + e.lastOffset}
+		out = append(out, StreamHead{Key: bytes.Clone(c.block.key), Head: h})
+		return len(out) < q.limit
+	})
+	return out, err
+}
+
+// walk calls f with a segment's wanted streams, in the order of their keys, until f returns false. f must not move the cursor.
+func (c *cursor) walk(s *segment, q *listQuery, f func(*streamEntry) bool) error {
 	prefix := appendStreamKey(nil, s.Segment, q.topic, nil)
 	for ok := c.it.SeekGE(appendStreamKey(nil, s.Segment, q.topic, q.start())); ok; ok = c.it.Next() {
 		block, mine, err := c.value(prefix)
 		if err != nil || !mine {
-			return out, err
+			return err
 		}
 		c.block.reset(block)
 		for c.block.next() {
 			if q.wants(c.block.key) {
-				e := &c.block.entry
-				h := Head{Revision: e.lastRevision, Offset: s.FirstOffset + e.lastOffset}
-				out = append(out, StreamHead{Key: bytes.Clone(c.block.key), Head: h})
+				if !f(&c.block.entry) {
+					return nil
+				}
 			} else if bytes.Compare(c.block.key, q.prefix) > 0 && !bytes.HasPrefix(c.block.key, q.prefix) {
-				return out, nil
-			}
-			if len(out) == q.limit {
-				return out, nil
+				return nil
 			}
 		}
 		if c.block.in.bad {
-			return nil, c.failed(errShort)
+			return c.failed(errShort)
 		}
 	}
-	return out, c.failed(c.it.Error())
+	return c.failed(c.it.Error())
 }
 
 // listSlice is how many streams are looked at under one lock.

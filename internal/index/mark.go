@@ -3,7 +3,7 @@ package index
 import "encoding/binary"
 
 // markVersion is the version of a table's layout. A table of another version is built again.
-const markVersion = 2
+const markVersion = 3
 
 // SegmentMark says what an ingested segment holds. Without events the offsets and times are zero.
 type SegmentMark struct {
@@ -24,13 +24,15 @@ type layout struct {
 	streams         uint64
 	filterBlocks    uint32
 	states          uint64 // carried states
+	terms           uint64
+	untold          uint64 // from how many offsets before the end on events have no terms; 0: all have
 }
 
 func (l *layout) append(dst []byte) []byte {
 	dst = append(dst, markVersion)
 	for _, v := range []uint64{
 		l.FirstOffset, l.LastOffset, l.Events, uint64(l.FirstTime), uint64(l.LastTime), l.ids, l.streams,
-		uint64(l.filterBlocks), uint64(l.idBits), uint64(l.idWidth), l.states,
+		uint64(l.filterBlocks), uint64(l.idBits), uint64(l.idWidth), l.states, l.terms, l.untold,
 	} {
 		dst = binary.AppendUvarint(dst, v)
 	}
@@ -48,7 +50,7 @@ func (l *layout) decode(segment uint64, value []byte) error {
 	l.ids, l.streams = in.uvarint(), in.uvarint()
 	l.filterBlocks = uint32(in.uvarint())
 	l.idBits, l.idWidth = uint8(in.uvarint()), uint8(in.uvarint())
-	l.states = in.uvarint()
+	l.states, l.terms, l.untold = in.uvarint(), in.uvarint(), in.uvarint()
 	if l.idBits > 16 || l.idWidth > 8 {
 		return errShort
 	}

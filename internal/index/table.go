@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// table is the index of one unsealed segment, in memory: about 65 bytes for an event, and 60 and its key for a stream.
+// table is the index of one unsealed segment, in memory: about 70 bytes for an event, and 60 and its key for a stream.
 //
 // One goroutine adds; readers run beside it under the lock, which the writer holds for the length of an Add, so that a commit
 // is seen whole or not at all. A frozen table no longer changes and is read without the lock.
@@ -23,6 +23,7 @@ type table struct {
 	byID     slots // rows, and commands from commandBit on
 	keys     arena
 	states   states
+	terms    terms
 	topics   []topicRow
 	byTopic  map[string]uint32
 }
@@ -68,7 +69,7 @@ type topicRow struct {
 func newTable(segment uint64, events, streams int) *table {
 	return &table{
 		segment: segment, byStream: newSlots(streams), byID: newSlots(events),
-		byTopic: make(map[string]uint32),
+		byTopic: make(map[string]uint32), terms: terms{budget: termBytes},
 	}
 }
 
@@ -118,6 +119,7 @@ func (t *table) addOne(e *Event) {
 	t.chain(s, i, e)
 	t.topics[s.topic].rows = append(t.topics[s.topic].rows, i)
 	t.byID.put(e.ID, i, t.idHash)
+	t.addTerms(e, i)
 }
 
 // chain makes row i the newest of its stream.

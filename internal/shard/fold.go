@@ -116,11 +116,23 @@ func (f *Fold) event(e replica.Entry, w *seglog.Records) error {
 	if f.carried != nil && event.Kind(w.Kind()).Ends() {
 		return broken(e, "carries a state of %s/%s at revision %d, and no event that leads to it", f.carried.Topic, f.carried.Key, f.carried.Revision)
 	}
+	tags, err := tagHashes(&v)
+	if err != nil {
+		return broken(e, "has an event that does not parse: %v", err)
+	}
 	f.Events = append(f.Events, index.Event{
-		Offset: v.Offset, Revision: v.Revision, Topic: v.Topic, Key: v.Key, Type: v.Type, ID: index.IDHash(v.Topic, v.Key, v.ID),
+		Offset: v.Offset, Revision: v.Revision, Topic: v.Topic, Key: v.Key, Type: v.Type, Tags: tags, ID: index.IDHash(v.Topic, v.Key, v.ID),
 		Loc: index.Loc{Entry: e.Index, Off: w.Off(), Size: uint32(len(w.Payload()))}, Time: v.Recorded,
 	})
 	return nil
+}
+
+func tagHashes(v *eventwire.View) (hashes []uint64, err error) {
+	tags := eventwire.WalkTags(v.Event)
+	for tags.Next() {
+		hashes = append(hashes, index.TagHash(tags.Tag()))
+	}
+	return hashes, tags.Err()
 }
 
 func (f *Fold) state(e replica.Entry, w *seglog.Records) error {

@@ -1,0 +1,80 @@
+package index
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"pgregory.net/rapid"
+)
+
+// drawQuery asks for anything that might be there, or is not.
+func (m *model) drawQuery(t *rapid.T) (q Query) {
+	topic, key := m.pick(t)
+	switch rapid.IntRange(0, 3).Draw(t, "names") {
+	case 0:
+		q.Topic, q.Key, q.HasKey = topic, key, true
+	case 1:
+		q.Topic, q.KeyPrefix = topic, key[:rapid.IntRange(0, len(key)).Draw(t, "prefix")]
+	case 2:
+		q.Topic = topic
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "types") {
+		q.Types = append(q.Types, []byte{byte('A' + rapid.IntRange(0, 5).Draw(t, "type"))})
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "tags") {
+		q.Tags = append(q.Tags, []byte{byte(rapid.SampledFrom([]int{0, 1, 7, 201}).Draw(t, "tag"))})
+	}
+	return q
+}
+
+func (q *Query) answeredBy(e *Event) bool {
+	if q.Topic != nil && !bytes.Equal(e.Topic, q.Topic) || q.HasKey && !bytes.Equal(e.Key, q.Key) || !bytes.HasPrefix(e.Key, q.KeyPrefix) {
+		return false
+	}
+	for _, tag := range q.Tags {
+		if !slices.Contains(e.Tags, TagHash(tag)) {
+			return false
+		}
+	}
+	return len(q.Types) == 0 || slices.ContainsFunc(q.Types, func(t []byte) bool { return bytes.Equal(t, e.Type) })
+}
+
+// checkFind holds that a Finder finds every event that answers, in order, once, where it is, and says truly how far it came.
+func (m *model) checkFind(t *rapid.T) {
+	q := m.drawQuery(t)
+	from := rapid.Uint64Range(0, m.last()+2).Draw(t, "find from")
+	for _, backwards := range []bool{false, true} {
+		what := fmt.Sprintf("%+v from %d, backwards %v", q, from, backwards)
+		f := m.ix.Find(q, from, backwards)
+		room := make([]Posting, rapid.SampledFrom([]int{1, 3, 64, 1000}).Draw(t, "find room"))
+		found := map[uint64]bool{}
+		for at := from; ; {
+			n, more, err := f.Next(room)
+			m.no(err)
+			for _, p := range room[:n] {
+				i, ok := slices.BinarySearchFunc(m.events, p.Offset, func(e Event, at uint64) int { return compare(e.Offset, at) })
+				if !ok || m.events[i].Loc != p.Loc || !backwards && p.Offset < at || backwards && p.Offset > at {
+					t.Fatalf("%s: found %+v behind %d", what, p, at)
+				}
+				if found[p.Offset] = true; backwards {
+					at = p.Offset - 1
+				} else {
+					at = p.Offset + 1
+				}
+			}
+			if !backwards && f.At() < at || backwards && f.At() > at {
+				t.Fatalf("%s: went back from %d to %d", what, at, f.At())
+			}
+			if at = f.At(); !more {
+				break
+			}
+		}
+		for i := range m.events {
+			e := &m.events[i]
+			if q.answeredBy(e) && (!backwards && e.Offset >= from || backwards && e.Offset <= from) && !found[e.Offset] {
+				t.Fatalf("%s: lacks %d", what, e.Offset)
+			}
+		}
+	}
+}
