@@ -14,7 +14,7 @@ import (
 type remote struct {
 	Addr    []string      `env:"GESTA_ADDR" default:"127.0.0.1:7070" placeholder:"HOST:PORT" help:"Servers to talk to, by their gRPC address (default 127.0.0.1:7070)."`
 	TLS     bool          `name:"tls" help:"Encrypt, and verify the server's certificate."`
-	TLSCA   string        `name:"tls-ca" placeholder:"FILE" help:"Trust the certificates of this PEM file; implies --tls."`
+	TLSCA   string        `name:"tls-ca" env:"GESTA_TLS_CA" placeholder:"FILE" help:"Trust the certificates of this PEM file; implies --tls."`
 	Timeout time.Duration `default:"10s" placeholder:"TIME" help:"How long to try before giving up (default 10s)."`
 }
 
