@@ -18,7 +18,7 @@ TOOLS := bin/tools/buf
 BUF   := PATH="$(CURDIR)/bin/tools:$$PATH" bin/tools/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint unit generate baseline release bench fuzz clean
+.PHONY: help build demo test lint unit deploy generate baseline release bench fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ build: ## build bin/gesta
 demo: build ## a node, a real history imported, folded and asked about its past (ARGS=--exit ends it)
 	@bin/gesta demo $(ARGS)
 
-test: lint unit ## everything that needs no outside service: lint, then unit
+test: lint unit deploy ## everything that needs no outside service: lint, unit, deploy
 
 lint: $(TOOLS) ## formatting, vet, staticcheck, go.mod, generated code, the protocol
 	@unformatted=$$(gofmt -l .); \
@@ -52,6 +52,11 @@ unit: ## the tests, under the race detector where there is concurrency
 	  go test $$(go list ./... | grep -E '$(SINGLE)') || failed=1; \
 	  $(if $(RACE),CGO_ENABLED=1) go test $(RACE) $$(go list ./... | grep -vE '$(SINGLE)') || failed=1; \
 	  exit $$failed
+
+# Its tests are a module of their own, and a large one: where the modules cannot be had, that is said and the rest still counts.
+deploy: ## chart, image and compose file against Helm, Kubernetes, compose and the product
+	@if why=$$(go list -C deploy -deps -test ./... 2>&1 >/dev/null); then go vet -C deploy ./... && go test -C deploy -count=1 ./...; \
+	  else echo "NOTE: deploy/ is not tested, since the modules of its tests cannot be had: $$why" >&2; fi
 
 generate: $(TOOLS) ## generate the code of the .proto files
 	$(BUF) generate
