@@ -52,6 +52,12 @@ type ReadOptions struct {
 	Types []string
 	// KeyPrefix keeps events whose key begins with it.
 	KeyPrefix string
+	// Tags keeps events that carry all of these; up to 32.
+	Tags []string
+	// Where keeps events of which this expression of CEL is true, up to 4 KiB: it sees id, type, topic, key, revision, offset, source,
+	// time, recorded, content_type, schema_version, tags, metadata and, as data, a JSON payload. What it leaves out is read by the
+	// server all the same: narrow by the other parts where they do.
+	Where string
 	// OnLive, when following, is called by Next each time the read has caught up, before it waits.
 	OnLive func()
 }
@@ -101,7 +107,7 @@ func (c *Client) Read(ctx context.Context, scope Scope, o ReadOptions) *Reader {
 // Next returns the next event, and io.EOF after the last one. The event is the caller's; its Data and strings share memory with
 // those of its neighbours, so that keeping a few of very many is done with [Clone].
 //
-// Errors: CodeInvalid for a starting point or filter the server does not take, CodeNotFound for an id or topic that is not
+// Errors: CodeInvalid for a starting point or filter the server does not take, CodeTooLarge for an expression that takes too much, CodeNotFound for an id or topic that is not
 // there, CodeTrimmed for a start that is no longer kept, CodeCorrupt, and CodeUnavailable when there was no contact for
 // Options.Timeout. After an error, every Next returns it again.
 func (r *Reader) Next() (*Recorded, error) {

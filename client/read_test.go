@@ -3,13 +3,16 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
+	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
 	"github.com/gesta-db/gesta/api/position"
 )
 
@@ -54,6 +57,25 @@ func TestReadEverythingBothWays(t *testing.T) {
 	}
 	if got := offsets(t, c.Read(t.Context(), ShardScope(1), ReadOptions{KeyPrefix: "a", Types: []string{"other"}})); len(got) != 0 {
 		t.Errorf("another type gave %v", got)
+	}
+}
+
+// The filter reaches the server whole.
+func TestFilterIsSent(t *testing.T) {
+	c := newClient(t, Options{}, newFake(t))
+	r := c.Read(t.Context(), ShardScope(1), ReadOptions{Types: []string{"A"}, KeyPrefix: "k", Tags: []string{"x", "y"}, Where: "data.n > 1"})
+	defer r.Close()
+	b, err := r.request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent gestav1.ReadRequest
+	if err := proto.Unmarshal(b, &sent); err != nil {
+		t.Fatal(err)
+	}
+	f := sent.GetFilter()
+	if fmt.Sprintf("%v %v %v %v", f.GetTypes(), f.GetKeyPrefix(), f.GetTags(), f.GetWhere()) != "[A] k [x y] data.n > 1" {
+		t.Errorf("sent %v", f)
 	}
 }
 

@@ -206,8 +206,8 @@ func (r *Reader) request() ([]byte, error) {
 	default:
 		m.Scope = &gestav1.ReadRequest_Shard{Shard: r.scope.shard}
 	}
-	if len(r.opts.Types) > 0 || r.opts.KeyPrefix != "" {
-		m.Filter = &gestav1.Filter{Types: r.opts.Types, KeyPrefix: r.opts.KeyPrefix}
+	if o := r.opts; len(o.Types) > 0 || o.KeyPrefix != "" || len(o.Tags) > 0 || o.Where != "" {
+		m.Filter = &gestav1.Filter{Types: o.Types, KeyPrefix: o.KeyPrefix, Tags: o.Tags, Where: o.Where}
 	}
 	return proto.Marshal(m)
 }

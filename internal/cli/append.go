@@ -19,6 +19,7 @@ type appendCmd struct {
 	Expect      string   `default:"any" placeholder:"N|none|exists|any" help:"What must be true of the stream: its revision is N, it has no events, it has some. Any by default."`
 	ID          string   `name:"id" placeholder:"ID" help:"The event's id: appending it again changes nothing. By default a random one."`
 	Meta        []string `sep:"none" placeholder:"NAME=VALUE" help:"Metadata; may be given several times."`
+	Tag         []string `sep:"none" placeholder:"TAG" help:"A tag, by which readers find the event; may be given several times."`
 	ContentType string   `placeholder:"TYPE" help:"The media type of the data. By default application/json if it is JSON, text/plain if it is text."`
 	NoCreate    bool     `help:"Refuse when the topic does not exist."`
 }
@@ -82,7 +83,7 @@ func (c *appendCmd) event(a *app) (client.Event, error) {
 	if err != nil {
 		return client.Event{}, err
 	}
-	e := client.Event{ID: c.ID, Type: c.Type, ContentType: c.ContentType, Metadata: metadata}
+	e := client.Event{ID: c.ID, Type: c.Type, ContentType: c.ContentType, Metadata: metadata, Tags: c.Tag}
 	if e.Type == "" {
 		return e, errs.New(errs.Invalid, "TYPE is empty; it says what happened, for instance OrderPlaced").With("field", "type")
 	}

@@ -16,7 +16,9 @@ type exportCmd struct {
 	Topic     string   `required:"" placeholder:"TOPIC" help:"What to export."`
 	From      string   `placeholder:"POINT" help:"Where to start: start, pos:TOKEN, time:RFC3339, time:YYYY-MM-DD, -2h."`
 	Type      []string `placeholder:"TYPE" help:"Only events of this type; may be given several times."`
+	Tag       []string `sep:"none" placeholder:"TAG" help:"Only events with this tag; given several times, with all of them."`
 	KeyPrefix string   `placeholder:"TEXT" help:"Only events whose key begins with this."`
+	Where     string   `placeholder:"CEL" help:"Only events of which this expression is true, as in gesta read."`
 }
 
 // Help is the long form of gesta export --help.
@@ -39,10 +41,10 @@ func (c *exportCmd) Run(a *app) error {
 		return a.topicHint(server, c.Topic, err)
 	}
 	expected := topic.Events
-	if c.From != "" || len(c.Type) > 0 || c.KeyPrefix != "" {
+	if c.From != "" || len(c.Type) > 0 || len(c.Tag) > 0 || c.KeyPrefix != "" || c.Where != "" {
 		expected = 0 // nobody has counted those
 	}
-	reader := server.Read(a.ctx, client.TopicScope(c.Topic), client.ReadOptions{From: c.From, Types: c.Type, KeyPrefix: c.KeyPrefix})
+	reader := server.Read(a.ctx, client.TopicScope(c.Topic), client.ReadOptions{From: c.From, Types: c.Type, KeyPrefix: c.KeyPrefix, Tags: c.Tag, Where: c.Where})
 	defer reader.Close()
 	n, elapsed, err := a.export(reader, expected)
 	a.note("%s: %s exported; %s, %s", c.Topic, count(uint64(n), "event"), secondsText(elapsed), rate(n, elapsed))

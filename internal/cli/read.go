@@ -26,7 +26,9 @@ type readCmd struct {
 
 	From      string   `xor:"start" placeholder:"POINT" help:"Where to start: start, end, N (a revision, or with --shard an offset), pos:TOKEN, id:EVENTID, time:RFC3339, time:YYYY-MM-DD, -2h."`
 	Type      []string `placeholder:"TYPE" help:"Only events of this type; may be given several times."`
+	Tag       []string `sep:"none" placeholder:"TAG" help:"Only events with this tag; given several times, with all of them."`
 	KeyPrefix string   `placeholder:"TEXT" help:"Only events whose key begins with this."`
+	Where     string   `placeholder:"CEL" help:"Only events of which this expression is true, for instance data.total > 100. It sees id, type, topic, key, revision, offset, source, time, recorded, content_type, schema_version, tags, metadata and data."`
 	Limit     uint64   `xor:"amount" placeholder:"N" help:"At most N events."`
 	Tail      uint64   `xor:"amount,start,direction" placeholder:"N" help:"The last N events, oldest first."`
 	Backwards bool     `xor:"direction,endless" help:"Newest first."`
@@ -44,6 +46,7 @@ func (readCmd) Help() string {
     gesta read orders/42
     gesta read orders --from -2h --type OrderPlaced --type OrderPaid
     gesta read orders --tail 20 --follow
+    gesta read orders --tag vip --where 'data.total > 100 && !has(data.coupon)'
     gesta read orders --from time:2026-01-01 -o json
     gesta read orders --cursor billing -o json
     gesta read --shard 1 --from 1000`
@@ -102,7 +105,7 @@ func (c *readCmd) scope() (target, client.Scope, error) {
 }
 
 func (c *readCmd) options() client.ReadOptions {
-	return client.ReadOptions{From: c.From, Backwards: c.Backwards, Follow: c.Follow, Limit: c.Limit, Types: c.Type, KeyPrefix: c.KeyPrefix}
+	return client.ReadOptions{From: c.From, Backwards: c.Backwards, Follow: c.Follow, Limit: c.Limit, Types: c.Type, KeyPrefix: c.KeyPrefix, Tags: c.Tag, Where: c.Where}
 }
 
 // reading is one run of gesta read.

@@ -54,6 +54,7 @@ var plan = map[string]place{
 	// seglog knows no events, index no log: each can be read, and replaced, alone.
 	"internal/seglog": {floor: shelves},
 	"internal/index":  {floor: shelves},
+	"internal/filter": {floor: shelves}, // says which events a reader wants; it knows no log
 
 	"internal/replica": {floor: engine, may: []string{"internal/seglog"}},
 	"internal/shard":   {floor: engine, may: []string{"internal/replica", "internal/seglog", "internal/index", "internal/event"}},
@@ -62,7 +63,7 @@ var plan = map[string]place{
 	"internal/inspect": {floor: engine, may: []string{"internal/shard", "internal/meta", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
 
 	// The gateway declares the small interfaces that the engine fills: it never names the engine.
-	"internal/gateway": {floor: workers, may: []string{"internal/event"}},
+	"internal/gateway": {floor: workers, may: []string{"internal/event", "internal/filter"}},
 
 	"internal/gateway/gatewaytest": {floor: workers, may: []string{"internal/gateway", "internal/event"}}, // contracts, for tests
 
@@ -110,6 +111,7 @@ var guests = map[string][]string{
 	"github.com/alecthomas/kong":      {"internal/cli", "cmd/gesta"},
 	"go.yaml.in/yaml/v3":              {"internal/node", "internal/cli"},
 	"net/http":                        {"internal/door/http", "internal/discovery/kubernetes", "internal/node", "internal/cli"},
+	"cel.dev":                         {"internal/filter"},
 	"github.com/anishathalye":         {"internal/sim"},
 	"testing":                         {"internal/gateway/gatewaytest"},
 	"pgregory.net/rapid":              {},

@@ -8,6 +8,7 @@ import (
 	"github.com/gesta-db/gesta/internal/clock"
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
+	"github.com/gesta-db/gesta/internal/filter"
 	"github.com/gesta-db/gesta/internal/limits"
 )
 
@@ -44,6 +45,7 @@ type Gateway struct {
 	listener Listener
 	tracer   Tracer
 	identity Identity
+	language func() *filter.Language // made when it is first used
 
 	// refusal is set while appends are refused (no disk space); draining once the node is about to stop.
 	refusal  atomic.Pointer[errs.Error]
@@ -62,7 +64,7 @@ type Gateway struct {
 // New gives a gateway over what o holds.
 func New(o Options) *Gateway {
 	g := &Gateway{shard: o.Shard, topics: o.Topics, cursors: o.Cursors, auth: o.Authorizer, limits: o.Limits, clock: o.Clock, tracer: o.Tracer, identity: o.Identity,
-		under: newFlight(nil)}
+		under: newFlight(nil), language: sync.OnceValue(filter.New)}
 	if g.auth == nil {
 		g.auth = AllowAll{}
 	}

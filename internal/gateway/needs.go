@@ -20,6 +20,8 @@ type Shard interface {
 	Streams(topic, prefix, after []byte, hasAfter bool, limit int) (streams []event.StreamHead, more bool, err error)
 	// TopicEvents counts the events a topic has now.
 	TopicEvents(topic []byte) (uint64, error)
+	// Counts counts a topic's events in even parts of the time from one moment, included, to another, excluded.
+	Counts(ctx context.Context, topic []byte, from, to time.Time, buckets int) ([]uint64, error)
 	Status() ShardStatus
 	// Ready tells whether the shard serves, and why not.
 	Ready() (bool, []string)
@@ -101,6 +103,8 @@ type Listener struct {
 	// ReadStarted and ReadEnded bracket a read.
 	ReadStarted func()
 	ReadEnded   func()
+	// ReadFailed is told of each read that was refused, or that ended before its time, and why; not of those whose reader left.
+	ReadFailed func(err error)
 	// ReadBatch is told of each batch, how long the wait for it was, and whether the reader had caught up before (then the wait
 	// is for something to happen).
 	ReadBatch func(waited time.Duration, events, bytes int, live bool)

@@ -959,7 +959,13 @@ type Filter struct {
 	// One of these types; empty: all.
 	Types []string `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
 	// The key begins with this.
-	KeyPrefix     string `protobuf:"bytes,2,opt,name=key_prefix,json=keyPrefix,proto3" json:"key_prefix,omitempty"`
+	KeyPrefix string `protobuf:"bytes,2,opt,name=key_prefix,json=keyPrefix,proto3" json:"key_prefix,omitempty"`
+	// The event has all of these tags; up to 32.
+	Tags []string `protobuf:"bytes,3,rep,name=tags,proto3" json:"tags,omitempty"`
+	// An expression of CEL over the event that must be true, up to 4 KiB: docs/concepts/reading.md tells what it sees. It is
+	// evaluated for the events that all other parts keep. `invalid` when it does not compile; a read that it makes too expensive
+	// ends with `too_large`.
+	Where         string `protobuf:"bytes,4,opt,name=where,proto3" json:"where,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1004,6 +1010,20 @@ func (x *Filter) GetTypes() []string {
 func (x *Filter) GetKeyPrefix() string {
 	if x != nil {
 		return x.KeyPrefix
+	}
+	return ""
+}
+
+func (x *Filter) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Filter) GetWhere() string {
+	if x != nil {
+		return x.Where
 	}
 	return ""
 }
@@ -1276,11 +1296,13 @@ const file_gesta_v1_log_proto_rawDesc = "" +
 	"\x05scope\"3\n" +
 	"\tStreamRef\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"=\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"g\n" +
 	"\x06Filter\x12\x14\n" +
 	"\x05types\x18\x01 \x03(\tR\x05types\x12\x1d\n" +
 	"\n" +
-	"key_prefix\x18\x02 \x01(\tR\tkeyPrefix\"\xc8\x01\n" +
+	"key_prefix\x18\x02 \x01(\tR\tkeyPrefix\x12\x12\n" +
+	"\x04tags\x18\x03 \x03(\tR\x04tags\x12\x14\n" +
+	"\x05where\x18\x04 \x01(\tR\x05where\"\xc8\x01\n" +
 	"\fReadResponse\x12/\n" +
 	"\x06events\x18\x01 \x03(\v2\x17.gesta.v1.RecordedEventR\x06events\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\tR\bposition\x12\x12\n" +

@@ -9,6 +9,7 @@ package gestav1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -667,11 +668,157 @@ func (x *ListStreamsResponse) GetMore() bool {
 	return false
 }
 
+// CountsRequest asks for the events of a topic in even parts of a span of time. Times are recorded times.
+type CountsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Topic string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Where the span begins: time:RFC3339 | time:YYYY-MM-DD (UTC) | -2h | start (when the topic was created); `time:` may be left
+	// out. By default 24 hours before its end.
+	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// Where it ends, likewise, or `end`: now. By default at the end of the present hour.
+	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// Into how many parts the span is divided: by default 24, at most 10,000.
+	Buckets       uint32 `protobuf:"varint,4,opt,name=buckets,proto3" json:"buckets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountsRequest) Reset() {
+	*x = CountsRequest{}
+	mi := &file_gesta_v1_topics_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountsRequest) ProtoMessage() {}
+
+func (x *CountsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gesta_v1_topics_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountsRequest.ProtoReflect.Descriptor instead.
+func (*CountsRequest) Descriptor() ([]byte, []int) {
+	return file_gesta_v1_topics_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CountsRequest) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *CountsRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *CountsRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *CountsRequest) GetBuckets() uint32 {
+	if x != nil {
+		return x.Buckets
+	}
+	return 0
+}
+
+// CountsResponse has a count for each part of the span.
+type CountsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the first part begins, included.
+	From *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Where the last part ends, excluded: at or after the end that was asked for, so that all parts are equally wide.
+	To *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// How wide a part is.
+	Width *durationpb.Duration `protobuf:"bytes,3,opt,name=width,proto3" json:"width,omitempty"`
+	// How many events were recorded in each part, in the order of time.
+	Counts        []uint64 `protobuf:"varint,4,rep,packed,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountsResponse) Reset() {
+	*x = CountsResponse{}
+	mi := &file_gesta_v1_topics_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountsResponse) ProtoMessage() {}
+
+func (x *CountsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gesta_v1_topics_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountsResponse.ProtoReflect.Descriptor instead.
+func (*CountsResponse) Descriptor() ([]byte, []int) {
+	return file_gesta_v1_topics_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CountsResponse) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *CountsResponse) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *CountsResponse) GetWidth() *durationpb.Duration {
+	if x != nil {
+		return x.Width
+	}
+	return nil
+}
+
+func (x *CountsResponse) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
 var File_gesta_v1_topics_proto protoreflect.FileDescriptor
 
 const file_gesta_v1_topics_proto_rawDesc = "" +
 	"\n" +
-	"\x15gesta/v1/topics.proto\x12\bgesta.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x7f\n" +
+	"\x15gesta/v1/topics.proto\x12\bgesta.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x7f\n" +
 	"\x05Topic\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
 	"\acreated\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x14\n" +
@@ -708,14 +855,25 @@ const file_gesta_v1_topics_proto_rawDesc = "" +
 	"\rrecorded_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\frecordedTime\"U\n" +
 	"\x13ListStreamsResponse\x12*\n" +
 	"\astreams\x18\x01 \x03(\v2\x10.gesta.v1.StreamR\astreams\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more2\xf8\x02\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"c\n" +
+	"\rCountsRequest\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x18\n" +
+	"\abuckets\x18\x04 \x01(\rR\abuckets\"\xb5\x01\n" +
+	"\x0eCountsResponse\x12.\n" +
+	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12/\n" +
+	"\x05width\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05width\x12\x16\n" +
+	"\x06counts\x18\x04 \x03(\x04R\x06counts2\xb5\x03\n" +
 	"\x06Topics\x12J\n" +
 	"\vCreateTopic\x12\x1c.gesta.v1.CreateTopicRequest\x1a\x1d.gesta.v1.CreateTopicResponse\x12G\n" +
 	"\n" +
 	"ListTopics\x12\x1b.gesta.v1.ListTopicsRequest\x1a\x1c.gesta.v1.ListTopicsResponse\x12A\n" +
 	"\bGetTopic\x12\x19.gesta.v1.GetTopicRequest\x1a\x1a.gesta.v1.GetTopicResponse\x12J\n" +
 	"\vDeleteTopic\x12\x1c.gesta.v1.DeleteTopicRequest\x1a\x1d.gesta.v1.DeleteTopicResponse\x12J\n" +
-	"\vListStreams\x12\x1c.gesta.v1.ListStreamsRequest\x1a\x1d.gesta.v1.ListStreamsResponseB0Z.github.com/gesta-db/gesta/api/gesta/v1;gestav1b\x06proto3"
+	"\vListStreams\x12\x1c.gesta.v1.ListStreamsRequest\x1a\x1d.gesta.v1.ListStreamsResponse\x12;\n" +
+	"\x06Counts\x12\x17.gesta.v1.CountsRequest\x1a\x18.gesta.v1.CountsResponseB0Z.github.com/gesta-db/gesta/api/gesta/v1;gestav1b\x06proto3"
 
 var (
 	file_gesta_v1_topics_proto_rawDescOnce sync.Once
@@ -729,7 +887,7 @@ func file_gesta_v1_topics_proto_rawDescGZIP() []byte {
 	return file_gesta_v1_topics_proto_rawDescData
 }
 
-var file_gesta_v1_topics_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_gesta_v1_topics_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_gesta_v1_topics_proto_goTypes = []any{
 	(*Topic)(nil),                 // 0: gesta.v1.Topic
 	(*CreateTopicRequest)(nil),    // 1: gesta.v1.CreateTopicRequest
@@ -743,30 +901,38 @@ var file_gesta_v1_topics_proto_goTypes = []any{
 	(*ListStreamsRequest)(nil),    // 9: gesta.v1.ListStreamsRequest
 	(*Stream)(nil),                // 10: gesta.v1.Stream
 	(*ListStreamsResponse)(nil),   // 11: gesta.v1.ListStreamsResponse
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*CountsRequest)(nil),         // 12: gesta.v1.CountsRequest
+	(*CountsResponse)(nil),        // 13: gesta.v1.CountsResponse
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 }
 var file_gesta_v1_topics_proto_depIdxs = []int32{
-	12, // 0: gesta.v1.Topic.created:type_name -> google.protobuf.Timestamp
+	14, // 0: gesta.v1.Topic.created:type_name -> google.protobuf.Timestamp
 	0,  // 1: gesta.v1.CreateTopicResponse.topic:type_name -> gesta.v1.Topic
 	0,  // 2: gesta.v1.ListTopicsResponse.topics:type_name -> gesta.v1.Topic
 	0,  // 3: gesta.v1.GetTopicResponse.topic:type_name -> gesta.v1.Topic
-	12, // 4: gesta.v1.Stream.recorded_time:type_name -> google.protobuf.Timestamp
+	14, // 4: gesta.v1.Stream.recorded_time:type_name -> google.protobuf.Timestamp
 	10, // 5: gesta.v1.ListStreamsResponse.streams:type_name -> gesta.v1.Stream
-	1,  // 6: gesta.v1.Topics.CreateTopic:input_type -> gesta.v1.CreateTopicRequest
-	3,  // 7: gesta.v1.Topics.ListTopics:input_type -> gesta.v1.ListTopicsRequest
-	5,  // 8: gesta.v1.Topics.GetTopic:input_type -> gesta.v1.GetTopicRequest
-	7,  // 9: gesta.v1.Topics.DeleteTopic:input_type -> gesta.v1.DeleteTopicRequest
-	9,  // 10: gesta.v1.Topics.ListStreams:input_type -> gesta.v1.ListStreamsRequest
-	2,  // 11: gesta.v1.Topics.CreateTopic:output_type -> gesta.v1.CreateTopicResponse
-	4,  // 12: gesta.v1.Topics.ListTopics:output_type -> gesta.v1.ListTopicsResponse
-	6,  // 13: gesta.v1.Topics.GetTopic:output_type -> gesta.v1.GetTopicResponse
-	8,  // 14: gesta.v1.Topics.DeleteTopic:output_type -> gesta.v1.DeleteTopicResponse
-	11, // 15: gesta.v1.Topics.ListStreams:output_type -> gesta.v1.ListStreamsResponse
-	11, // [11:16] is the sub-list for method output_type
-	6,  // [6:11] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	14, // 6: gesta.v1.CountsResponse.from:type_name -> google.protobuf.Timestamp
+	14, // 7: gesta.v1.CountsResponse.to:type_name -> google.protobuf.Timestamp
+	15, // 8: gesta.v1.CountsResponse.width:type_name -> google.protobuf.Duration
+	1,  // 9: gesta.v1.Topics.CreateTopic:input_type -> gesta.v1.CreateTopicRequest
+	3,  // 10: gesta.v1.Topics.ListTopics:input_type -> gesta.v1.ListTopicsRequest
+	5,  // 11: gesta.v1.Topics.GetTopic:input_type -> gesta.v1.GetTopicRequest
+	7,  // 12: gesta.v1.Topics.DeleteTopic:input_type -> gesta.v1.DeleteTopicRequest
+	9,  // 13: gesta.v1.Topics.ListStreams:input_type -> gesta.v1.ListStreamsRequest
+	12, // 14: gesta.v1.Topics.Counts:input_type -> gesta.v1.CountsRequest
+	2,  // 15: gesta.v1.Topics.CreateTopic:output_type -> gesta.v1.CreateTopicResponse
+	4,  // 16: gesta.v1.Topics.ListTopics:output_type -> gesta.v1.ListTopicsResponse
+	6,  // 17: gesta.v1.Topics.GetTopic:output_type -> gesta.v1.GetTopicResponse
+	8,  // 18: gesta.v1.Topics.DeleteTopic:output_type -> gesta.v1.DeleteTopicResponse
+	11, // 19: gesta.v1.Topics.ListStreams:output_type -> gesta.v1.ListStreamsResponse
+	13, // 20: gesta.v1.Topics.Counts:output_type -> gesta.v1.CountsResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_gesta_v1_topics_proto_init() }
@@ -780,7 +946,7 @@ func file_gesta_v1_topics_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gesta_v1_topics_proto_rawDesc), len(file_gesta_v1_topics_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

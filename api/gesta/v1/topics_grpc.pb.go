@@ -24,6 +24,7 @@ const (
 	Topics_GetTopic_FullMethodName    = "/gesta.v1.Topics/GetTopic"
 	Topics_DeleteTopic_FullMethodName = "/gesta.v1.Topics/DeleteTopic"
 	Topics_ListStreams_FullMethodName = "/gesta.v1.Topics/ListStreams"
+	Topics_Counts_FullMethodName      = "/gesta.v1.Topics/Counts"
 )
 
 // TopicsClient is the client API for Topics service.
@@ -38,6 +39,8 @@ type TopicsClient interface {
 	// DeleteTopic deletes a topic that has no events; any other is refused with `conflict`.
 	DeleteTopic(ctx context.Context, in *DeleteTopicRequest, opts ...grpc.CallOption) (*DeleteTopicResponse, error)
 	ListStreams(ctx context.Context, in *ListStreamsRequest, opts ...grpc.CallOption) (*ListStreamsResponse, error)
+	// Counts tells how many events of a topic were recorded over time.
+	Counts(ctx context.Context, in *CountsRequest, opts ...grpc.CallOption) (*CountsResponse, error)
 }
 
 type topicsClient struct {
@@ -98,6 +101,16 @@ func (c *topicsClient) ListStreams(ctx context.Context, in *ListStreamsRequest, 
 	return out, nil
 }
 
+func (c *topicsClient) Counts(ctx context.Context, in *CountsRequest, opts ...grpc.CallOption) (*CountsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CountsResponse)
+	err := c.cc.Invoke(ctx, Topics_Counts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TopicsServer is the server API for Topics service.
 // All implementations must embed UnimplementedTopicsServer
 // for forward compatibility.
@@ -110,6 +123,8 @@ type TopicsServer interface {
 	// DeleteTopic deletes a topic that has no events; any other is refused with `conflict`.
 	DeleteTopic(context.Context, *DeleteTopicRequest) (*DeleteTopicResponse, error)
 	ListStreams(context.Context, *ListStreamsRequest) (*ListStreamsResponse, error)
+	// Counts tells how many events of a topic were recorded over time.
+	Counts(context.Context, *CountsRequest) (*CountsResponse, error)
 	mustEmbedUnimplementedTopicsServer()
 }
 
@@ -134,6 +149,9 @@ func (UnimplementedTopicsServer) DeleteTopic(context.Context, *DeleteTopicReques
 }
 func (UnimplementedTopicsServer) ListStreams(context.Context, *ListStreamsRequest) (*ListStreamsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListStreams not implemented")
+}
+func (UnimplementedTopicsServer) Counts(context.Context, *CountsRequest) (*CountsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Counts not implemented")
 }
 func (UnimplementedTopicsServer) mustEmbedUnimplementedTopicsServer() {}
 func (UnimplementedTopicsServer) testEmbeddedByValue()                {}
@@ -246,6 +264,24 @@ func _Topics_ListStreams_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Topics_Counts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CountsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TopicsServer).Counts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Topics_Counts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TopicsServer).Counts(ctx, req.(*CountsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Topics_ServiceDesc is the grpc.ServiceDesc for Topics service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -272,6 +308,10 @@ var Topics_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListStreams",
 			Handler:    _Topics_ListStreams_Handler,
+		},
+		{
+			MethodName: "Counts",
+			Handler:    _Topics_Counts_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -13,9 +13,6 @@ import (
 	"github.com/gesta-db/gesta/internal/gateway"
 )
 
-// mostTypes bounds the types of a filter: each is compared with every event's.
-const mostTypes = 256
-
 func (d *Door) read(stream grpc.ServerStream) error {
 	d.streams.Add(1)
 	defer d.streams.Add(-1)
@@ -105,18 +102,10 @@ func (d *Door) readScope(q *gestav1.ReadRequest, spec *event.ReadSpec) error {
 }
 
 func (d *Door) readFilter(f *gestav1.Filter, spec *event.ReadSpec) error {
-	if len(f.GetTypes()) > mostTypes {
-		return errs.New(errs.TooLarge, "filter.types has %d types; it may have at most %d", len(f.GetTypes()), mostTypes).With("field", "filter.types")
-	}
-	for _, t := range f.GetTypes() {
-		if t == "" {
-			return invalid("filter.types", "filter.types has an empty type; leave the list empty for all types")
-		}
-		spec.Types = append(spec.Types, []byte(t))
-	}
-	if prefix := f.GetKeyPrefix(); prefix != "" {
-		spec.KeyPrefix = []byte(prefix)
-		return d.checkKey("filter.key_prefix", prefix)
+	err := d.gate.Narrow(spec, gateway.Filter{Types: f.GetTypes(), KeyPrefix: f.GetKeyPrefix(), Tags: f.GetTags(), Where: f.GetWhere()})
+	if err != nil {
+		e := errs.As(err)
+		return e.With("field", "filter."+e.Details["field"])
 	}
 	return nil
 }

@@ -77,6 +77,8 @@ func TestRead(t *testing.T) {
 		"backwards": {with(shardScope(), func(q *gestav1.ReadRequest) { q.Backwards, q.Limit = true, 5 }), []uint64{8, 7, 6, 5, 4}},
 		"prefix":    {with(topicScope("orders"), func(q *gestav1.ReadRequest) { q.Filter = &gestav1.Filter{KeyPrefix: "a"} }), []uint64{1, 3, 5, 7}},
 		"types":     {with(topicScope("orders"), func(q *gestav1.ReadRequest) { q.Filter = &gestav1.Filter{Types: []string{"Other"}} }), nil},
+		"tags":      {with(topicScope("orders"), func(q *gestav1.ReadRequest) { q.Filter = &gestav1.Filter{Tags: []string{"none"}} }), nil},
+		"where":     {with(topicScope("orders"), func(q *gestav1.ReadRequest) { q.Filter = &gestav1.Filter{Where: `key == "b" && revision > 2`} }), []uint64{6, 8}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, frames := f.readAll(t, c.q)
@@ -168,6 +170,9 @@ func TestReadRefusals(t *testing.T) {
 		"empty type":   {with(topicScope("orders"), func(q *gestav1.ReadRequest) { q.Filter = &gestav1.Filter{Types: []string{""}} }), errs.Invalid, "filter.types"},
 		"many types":   {with(topicScope("orders"), func(q *gestav1.ReadRequest) { q.Filter = &gestav1.Filter{Types: make([]string, 300)} }), errs.TooLarge, "filter.types"},
 		"large prefix": {with(topicScope("orders"), func(q *gestav1.ReadRequest) { q.Filter = &gestav1.Filter{KeyPrefix: string(make([]byte, 2000))} }), errs.TooLarge, "filter.key_prefix"},
+		"empty tag":    {with(topicScope("orders"), func(q *gestav1.ReadRequest) { q.Filter = &gestav1.Filter{Tags: []string{"a", ""}} }), errs.Invalid, "filter.tags"},
+		"many tags":    {with(topicScope("orders"), func(q *gestav1.ReadRequest) { q.Filter = &gestav1.Filter{Tags: make([]string, 33)} }), errs.TooLarge, "filter.tags"},
+		"bad where":    {with(topicScope("orders"), func(q *gestav1.ReadRequest) { q.Filter = &gestav1.Filter{Where: "type =="} }), errs.Invalid, "filter.where"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := f.read(t, c.q).Recv()

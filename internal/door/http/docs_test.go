@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -61,7 +62,7 @@ func words(command string) (list []string) {
 func curl(t *testing.T, address, command string) (*http.Request, string) {
 	t.Helper()
 	args := words(command)
-	method, body, headers, include := "GET", "", http.Header{}, false
+	method, body, headers, query, include := "GET", "", http.Header{}, url.Values{}, false
 	var target string
 	for i := 1; i < len(args); i++ {
 		switch args[i] {
@@ -80,6 +81,12 @@ func curl(t *testing.T, address, command string) (*http.Request, string) {
 			if method == "GET" {
 				method = "POST"
 			}
+		case "-G":
+			method = "GET"
+		case "--data-urlencode":
+			i++
+			name, value, _ := strings.Cut(args[i], "=")
+			query.Add(name, value)
 		case "-X":
 			i++
 			method = args[i]
@@ -89,6 +96,9 @@ func curl(t *testing.T, address, command string) (*http.Request, string) {
 	}
 	if args[0] != "curl" || !strings.HasPrefix(target, "localhost:7080/") {
 		t.Fatalf("cannot run %s", command)
+	}
+	if len(query) > 0 {
+		target += "?" + query.Encode()
 	}
 	r, err := http.NewRequestWithContext(t.Context(), method, address+strings.TrimPrefix(target, "localhost:7080"), strings.NewReader(body))
 	if err != nil {

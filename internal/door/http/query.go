@@ -16,8 +16,8 @@ import (
 // a wrong answer.
 type query url.Values
 
-// repeated may be given several times.
-const repeated = "type"
+// repeated tells whether a parameter may be given several times.
+func repeated(name string) bool { return name == "type" || name == "tag" }
 
 func parseQuery(r *http.Request, allowed ...string) (query, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
@@ -28,7 +28,7 @@ func parseQuery(r *http.Request, allowed ...string) (query, error) {
 		switch {
 		case !slices.Contains(allowed, name):
 			return nil, refuse(strings.ToValidUTF8(name, ""), "there is no parameter %.80q here; there are: %s", name, cmp.Or(strings.Join(allowed, ", "), "none"))
-		case len(given) > 1 && name != repeated:
+		case len(given) > 1 && !repeated(name):
 			return nil, refuse(name, "the parameter %s is given twice", name)
 		}
 	}

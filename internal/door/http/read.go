@@ -12,6 +12,7 @@ import (
 	"github.com/gesta-db/gesta/api/position"
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
+	"github.com/gesta-db/gesta/internal/gateway"
 	"github.com/gesta-db/gesta/internal/limits"
 )
 
@@ -22,8 +23,6 @@ const (
 	pageBytes = 4 * limits.MiB
 	// patience is how long a page is searched for: a filter that matches little may read much.
 	patience = 5 * time.Second
-	// mostTypes bounds the types of a filter: each is compared with every event's.
-	mostTypes = 256
 )
 
 // reading is a request to read, checked.
@@ -39,7 +38,7 @@ func (d *Door) readStream(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	spec := event.ReadSpec{Scope: event.ScopeStream, Topic: []byte(c.path[0]), Key: []byte(c.path[1])}
-	return d.read(w, c, reading{spec: spec}, "from", "direction", "type", "limit", "follow", "envelope")
+	return d.read(w, c, reading{spec: spec}, "from", "direction", "type", "tag", "where", "limit", "follow", "envelope")
 }
 
 func (d *Door) readTopic(w http.ResponseWriter, c *call) error {
@@ -47,7 +46,7 @@ func (d *Door) readTopic(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	spec := event.ReadSpec{Scope: event.ScopeTopic, Topic: []byte(c.path[0])}
-	return d.read(w, c, reading{spec: spec}, "from", "direction", "type", "key_prefix", "limit", "follow", "envelope")
+	return d.read(w, c, reading{spec: spec}, "from", "direction", "type", "tag", "where", "key_prefix", "limit", "follow", "envelope")
 }
 
 func (d *Door) readShard(w http.ResponseWriter, c *call) error {
@@ -55,7 +54,7 @@ func (d *Door) readShard(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return refuse("shard", "%.80q is no shard's number", c.path[0])
 	}
-	return d.read(w, c, reading{spec: event.ReadSpec{Scope: event.ScopeAll}, shard: uint32(n)}, "from", "direction", "type", "key_prefix", "limit", "follow", "envelope")
+	return d.read(w, c, reading{spec: event.ReadSpec{Scope: event.ScopeAll}, shard: uint32(n)}, "from", "direction", "type", "tag", "where", "key_prefix", "limit", "follow", "envelope")
 }
 
 func checkStream(c *call) error {
@@ -159,24 +158,24 @@ func (r *reading) from(c *call, q query) (err error) {
 	return nil
 }
 
+// parameterOf is what a part of a filter is called in a query.
+var parameterOf = map[string]string{"types": "type", "tags": "tag", "key_prefix": "key_prefix", "where": "where"}
+
 func (r *reading) filter(c *call, q query) error {
-	types := q["type"]
-	if len(types) > mostTypes {
-		return errs.New(errs.TooLarge, "there are %d types; there may be at most %d", len(types), mostTypes).With("field", "type")
+	if q.has("where") && q.text("where") == "" {
+		return refuse("where", "where is empty; leave it out for all events")
 	}
-	for _, t := range types {
-		if t == "" {
-			return refuse("type", "type is empty; leave it out for all types")
-		}
-		r.spec.Types = append(r.spec.Types, []byte(t))
-	}
-	if prefix := q.text("key_prefix"); prefix != "" {
-		r.spec.KeyPrefix = []byte(prefix)
-		if err := event.CheckKey(prefix, c.gate.Limits()); err != nil {
-			return errs.As(err).With("field", "key_prefix")
-		}
+	err := c.gate.Narrow(&r.spec, gateway.Filter{Types: q["type"], KeyPrefix: q.text("key_prefix"), Tags: q["tag"], Where: q.text("where")})
+	if err != nil {
+		e := errs.As(err)
+		return e.With("field", parameterOf[e.Details["field"]])
 	}
 	return nil
+}
+
+// filtered tells whether anything of what is read may be left out.
+func (r *reading) filtered() bool {
+	return len(r.spec.Types) > 0 || len(r.spec.Tags) > 0 || len(r.spec.KeyPrefix) > 0 || r.spec.Where != nil
 }
 
 // pageMaker gathers a page.
@@ -313,7 +312,7 @@ func (p *pageMaker) headers(h http.Header) {
 // revision is the stream's that the page shows whole up to its newest event: what an append made of it may expect.
 func (p *pageMaker) revision() (uint64, bool) {
 	switch {
-	case p.spec.Scope != event.ScopeStream || p.full || p.spec.Backwards || len(p.spec.Types) > 0:
+	case p.spec.Scope != event.ScopeStream || p.full || p.spec.Backwards || p.filtered():
 		return 0, false
 	case p.n > 0:
 		return p.last.Revision, true

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gesta-db/gesta/api/eventwire"
 	"github.com/gesta-db/gesta/internal/event"
 )
 
@@ -48,6 +49,7 @@ type reader struct {
 	left     uint64
 	live     bool
 	over     bool
+	err      error
 }
 
 // Next gives the next batch.
@@ -57,6 +59,8 @@ func (r *reader) Next(ctx context.Context) (event.Batch, error) {
 		switch {
 		case len(b.Events) > 0 || b.Live:
 			return b, nil
+		case r.err != nil:
+			return b, r.err
 		case ended:
 			return b, io.EOF
 		}
@@ -111,7 +115,36 @@ func (r *reader) wants(e recorded) bool {
 	if e.revision < r.revision || !strings.HasPrefix(e.key, string(r.spec.KeyPrefix)) {
 		return false
 	}
-	return len(r.spec.Types) == 0 || slices.ContainsFunc(r.spec.Types, func(t []byte) bool { return string(t) == e.kind })
+	if len(r.spec.Types) > 0 && !slices.ContainsFunc(r.spec.Types, func(t []byte) bool { return string(t) == e.kind }) {
+		return false
+	}
+	return r.tagged(e) && r.true(e)
+}
+
+func (r *reader) tagged(e recorded) bool {
+	var decoded eventwire.Recorded
+	if err := eventwire.DecodeRecorded(e.bytes, &decoded); err != nil {
+		return false
+	}
+	for _, tag := range r.spec.Tags {
+		if !slices.Contains(decoded.Tags, string(tag)) {
+			return false
+		}
+	}
+	return true
+}
+
+// true holds the event against the condition; a failure ends the read.
+func (r *reader) true(e recorded) (matches bool) {
+	if r.spec.Where == nil {
+		return true
+	}
+	var v eventwire.View
+	if r.err = eventwire.ViewRecorded(e.bytes, &v); r.err == nil {
+		matches, r.err = r.spec.Where.Match(e.bytes, &v)
+	}
+	r.over = r.over || r.err != nil
+	return matches
 }
 
 // Close does nothing.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gesta-db/gesta/api/eventwire"
 	"github.com/gesta-db/gesta/api/position"
@@ -172,6 +173,19 @@ func (s *Shard) TopicEvents(topic []byte) (n uint64, err error) {
 		}
 	}
 	return n, nil
+}
+
+// Counts counts events, which were recorded at as many nanoseconds after 1970 as their offset is.
+func (s *Shard) Counts(_ context.Context, topic []byte, from, to time.Time, buckets int) ([]uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := make([]uint64, buckets)
+	for i, e := range s.events {
+		if at := time.Unix(0, int64(i+1)); e.topic == string(topic) && !at.Before(from) && at.Before(to) {
+			counts[at.Sub(from)*time.Duration(buckets)/to.Sub(from)]++
+		}
+	}
+	return counts, s.fail
 }
 
 // Status tells of a leader of one.
