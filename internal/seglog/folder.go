@@ -145,7 +145,7 @@ func (f *found) open(next *header, w *window) (*segment, error) {
 	switch {
 	case s.last != next.first-1:
 		return nil, s.corrupt(s.end, "it ends with entry %d, but %s follows it", s.last, segmentName(next.first))
-	case s.end != next.prevEnd:
+	case s.foot == nil && s.end != next.prevEnd: // a sealed one may be another replica's, whose batches are others
 		return nil, s.corrupt(s.end, "its batches end at byte %d, but the segment after it says %d", s.end, next.prevEnd)
 	case s.lastTerm() != next.prevTerm:
 		return nil, s.corrupt(s.end, "it ends in term %d, but the segment after it says %d", s.lastTerm(), next.prevTerm)

@@ -200,7 +200,7 @@ func (c *check) ends(w *walk, i int) {
 	if i == len(c.files)-1 || c.files[i+1].bad {
 		return
 	}
-	if next := c.files[i+1].head; t.end != next.prevEnd || t.last != next.first-1 || t.term != next.prevTerm {
+	if next := c.files[i+1].head; w.view == nil && t.end != next.prevEnd || t.last != next.first-1 || t.term != next.prevTerm {
 		c.note(path, t.end, "the segment does not end as the header of "+c.files[i+1].name+" says")
 	}
 }
