@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -74,6 +75,8 @@ func (d *Disk) settle(doubt uint64) error {
 			d.commit = max(d.commit, s.Last)
 		}
 	}
+	// A configuration is kept when its entry is applied.
+	d.commit = max(d.commit, min(st.ConfIndex, d.Log.Last()))
 	d.loadable = d.commit
 	for i := max(st.ConfIndex+1, d.firstUnsealed()); i <= d.commit; i++ {
 		conf, err := d.isConf(i)
@@ -110,8 +113,8 @@ func (d *Disk) isConf(i uint64) (bool, error) {
 // Loadable is the index up to which a machine loads by itself before it opens the replica.
 func (d *Disk) Loadable() uint64 { return d.loadable }
 
-// Close closes the log.
-func (d *Disk) Close() error { return d.Log.Close() }
+// Close closes the log and the hard state.
+func (d *Disk) Close() error { return errors.Join(d.Log.Close(), d.State.file.Close()) }
 
 // Write is what one step wants stored: entries, and the hard state when it changed. It is opaque but for its size.
 type Write struct {
@@ -133,8 +136,7 @@ func (w *Write) Empty() bool { return len(w.entries) == 0 && !w.hard }
 func (r *Replica) newWrite(m *pb.Message) *Write {
 	w := &Write{entries: m.Entries, responses: m.Responses, commit: r.commit}
 	if !raft.IsEmptySnap(m.Snapshot) {
-		// A snapshot is never sent to a group whose log keeps everything.
-		panic("replica: unexpected snapshot")
+		panic("replica: a snapshot was given to Raft, and never is") // see offered
 	}
 	if m.Term != nil && (m.GetTerm() != r.savedTerm || m.GetVote() != r.savedVote) {
 		w.hard, w.term, w.vote = true, m.GetTerm(), m.GetVote()
@@ -231,9 +233,12 @@ func (r *Replica) applyConf(e *pb.Entry) {
 		unmarshal(e.GetData(), v2)
 		cc = v2
 	}
-	cs := r.node.ApplyConfChange(cc)
 	st := r.cfg.Disk.State.Load()
-	st.Conf, st.ConfIndex = confOf(cs), e.GetIndex()
+	if e.GetIndex() <= st.ConfIndex {
+		return // the hard state had it when the log was opened, which has lost its end, or whose headers did not know the commit
+	}
+	cs := r.node.ApplyConfChange(cc)
+	st.change(confOf(cs), e.GetIndex(), r.cfg.Disk.sealed())
 	if err := r.cfg.Disk.State.Save(st); err != nil {
 		// Without it the change is applied again at the next open; see Disk.settle.
 		r.cfg.Logger.Error("configuration not saved; it is applied again at the next start", "error", errs.As(err))

@@ -29,4 +29,35 @@
 // nobody has what was lost. Nor does it listen to a leader that already led before the restart: that one may count the cut
 // entries as stored here, and Raft never counts down. It asks it to hand over to another voter; failing that, its silence costs
 // the leader its quorum. A leader of a later term counts anew. When it has caught up, Raft's own rule protects again and the doubt is void.
+//
+// # A replica that is far behind
+//
+// To Raft the log begins a few segments before the active one (Config.Behind), never above what is sealed, so committed and applied;
+// what is before stays readable for readers. A leader offers a replica that is below that a snapshot: the machine's own data
+// (Config.Snapshot), with the configuration as of its last entry. The hard state keeps the configurations back to the newest sealed
+// segment, so that adding a replica, which is itself an entry behind it, never has to wait for a segment to fill.
+//
+// Raft never sees the offer here: it would throw the log away at once. It is stepped the empty append of the same entry instead, which
+// says the same: that entry is committed. If the log has it, Raft answers so and nothing is missing. Otherwise the offer leaves by
+// Output.Offers, and the replica goes on as it is: it votes, and appends what it is sent. Its owner fetches the data, closes the
+// replica, does Install, opens it again, and has the leader's ReportSnapshot called. Nothing rests on that call, nor on the offer's
+// arriving: a leader that hears nothing for some election timeouts offers again, and the answer tells where the replica is.
+//
+// Install drops what the log has beyond the place where it parts from the offered one. Let (i, t) be the offered entry, which is
+// committed and which the log lacks; the owner asks by Disk.Holds when the replica is closed, for the log may have caught up meanwhile.
+// Suppose that an entry above i in this log was committed, now or later, by a leader that counted this replica's acknowledgement. The
+// logs of that leader and of all later ones hold it, and hold (i, t) or will; two logs that share an entry are the same up to it;
+// so this log would have (i, t). It has not, so no such entry is needed, and an append of the leader would replace it as well. Term
+// and vote are kept; the term is raised to t when it is lower, without a vote. A doubt is kept too: it is void when the log reaches
+// it, by entries or by what is installed, and until then the rule below holds.
+//
+// A replica that is not in its configuration never campaigns: it is opened with the group's first configuration, takes entries from 1 or
+// an offer, and learns from them who is in the group.
+//
+// # Damage
+//
+// Damage in a sealed segment that a peer wants entries of makes the log begin behind it for peers, who are offered a snapshot. Damage in
+// what this replica itself must read ends it (Output.Damage). A log whose unsealed part is damaged beyond the one doubtful batch, and a
+// hard state with no whole copy, are not opened: what was acknowledged, or voted, is not known. Such a replica comes back as another
+// one, with an empty folder and a new number; its group removes the old one.
 package replica

@@ -64,7 +64,8 @@ type ConfChange struct {
 
 // ChangeConf proposes a change of the configuration; several at once pass through a joint configuration, which Raft leaves by itself.
 // One change must be applied before the next is proposed: busy until then.
-func (r *Replica) ChangeConf(changes ...ConfChange) error {
+func (r *Replica) ChangeConf(changes ...ConfChange) (err error) {
+	defer r.guard(&err)
 	if r.role != Leader {
 		return errNotLeader
 	}
@@ -95,6 +96,7 @@ func (r *Replica) changing() bool {
 // Transfer asks the leader, when it is this replica, to let another voter lead. It is a wish: the voter must catch up within an election
 // timeout, and meanwhile nothing can be proposed.
 func (r *Replica) Transfer(to uint64) {
+	defer r.guard(nil)
 	if r.role == Leader {
 		r.node.TransferLeader(to)
 	}

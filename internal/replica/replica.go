@@ -24,9 +24,13 @@ type Config struct {
 	EntryBytes, UncommittedBytes uint64
 	// CacheBytes bounds the newest entries kept in memory for peers, for applying and for readers at the tail.
 	CacheBytes int
-	// Snapshot gives the state for a peer that is below the first index kept; nil: such a peer waits.
-	Snapshot func() (*pb.Snapshot, error)
-	Logger   *slog.Logger
+	// Behind is how many segments before the active one peers get as entries; who is further behind is offered a snapshot. 0: 4.
+	Behind int
+	// Snapshot gives what such a peer is offered, without reading the disk; nil, or an error: the peer waits, and it is asked again.
+	Snapshot func() (Snapshot, error)
+	// Damaged, which may be nil, hears of damage that reading for a peer has met.
+	Damaged func(error)
+	Logger  *slog.Logger
 }
 
 // Role is what a replica is in its group.
@@ -62,6 +66,10 @@ type Output struct {
 	Write *Write
 	// Messages may be sent at once.
 	Messages []*pb.Message
+	// Offers are snapshots that leaders offer, because this replica is too far behind for entries; see the package document.
+	Offers []Snapshot
+	// Damage ends the replica: what it needs of its own log cannot be read.
+	Damage error
 }
 
 // Replica is one member of a Raft group over a segment log. It is stepped by one goroutine and has none of its own.
@@ -74,6 +82,8 @@ type Replica struct {
 	// outbox holds what is sent beside Raft's own messages.
 	outbox   []*pb.Message
 	confirms confirms
+	offers   []Snapshot     // that came in
+	offered  map[uint64]int // to whom, and how many ticks ago
 
 	term    uint64
 	role    Role
@@ -91,7 +101,7 @@ type Replica struct {
 func Open(cfg Config, m Machine) (*Replica, error) {
 	s := newStorage(cfg)
 	applied := cfg.Disk.Loadable()
-	r := &Replica{cfg: cfg, store: s, m: m, confirms: newConfirms(), applied: applied, commit: cfg.Disk.commit, last: cfg.Disk.Log.Last()}
+	r := &Replica{cfg: cfg, store: s, m: m, confirms: newConfirms(), offered: map[uint64]int{}, applied: applied, commit: cfg.Disk.commit, last: cfg.Disk.Log.Last()}
 	hs := cfg.Disk.State.Load()
 	r.term, r.savedTerm, r.savedVote = hs.Term, hs.Term, hs.Vote
 	r.doubt = newDoubt(cfg.ID, hs)
@@ -129,17 +139,24 @@ func Open(cfg Config, m Machine) (*Replica, error) {
 
 // Tick tells that one tick of time has passed.
 func (r *Replica) Tick() {
+	defer r.guard(nil)
+	r.offerAgain()
 	r.node.Tick()
 	r.doubt.asked = max(0, r.doubt.asked-1)
 }
 
 // Step takes a message of a peer. A message that this replica must not hear (see the doubt rule) is dropped.
 func (r *Replica) Step(m *pb.Message) {
+	defer r.guard(nil)
 	r.doubt.heard(m)
 	if !r.doubt.mayHear(m, r.last) {
 		if other := r.doubt.handOver(m); other != nil {
 			r.outbox = append(r.outbox, other)
 		}
+		return
+	}
+	if m.GetType() == pb.MsgSnap {
+		r.offer(m)
 		return
 	}
 	// What remains are stale or foreign messages, which Raft rejects by design.
@@ -151,6 +168,7 @@ var errNotLeader = errs.New(errs.NoLeader, "this replica does not lead its group
 
 // Propose appends an entry at index Next() in the current term. An error means that nothing was proposed.
 func (r *Replica) Propose(data []byte) (index, term uint64, err error) {
+	defer r.guard(&err)
 	if r.role != Leader {
 		return 0, 0, errNotLeader
 	}
@@ -172,13 +190,17 @@ func (r *Replica) Next() uint64 { return r.last + 1 }
 
 // Ready performs everything that is due: it applies what is committed through the machine, and returns what must be written
 // and sent. Call it until it reports false.
-func (r *Replica) Ready() (Output, bool) {
-	if !r.node.HasReady() && len(r.outbox) == 0 {
+func (r *Replica) Ready() (out Output, more bool) {
+	defer r.guard(&out.Damage)
+	if r.store.failed != nil {
+		return Output{Damage: r.store.failed}, false
+	}
+	if !r.node.HasReady() && len(r.outbox) == 0 && len(r.offers) == 0 {
 		return Output{}, false
 	}
 	rd := r.node.Ready()
-	out := Output{Messages: r.outbox}
-	r.outbox = nil
+	out = Output{Messages: r.outbox, Offers: r.offers}
+	r.outbox, r.offers = nil, nil
 	r.observe(rd)
 	var apply *pb.Message
 	for _, m := range rd.Messages {
@@ -188,6 +210,9 @@ func (r *Replica) Ready() (Output, bool) {
 		case raft.LocalApplyThread:
 			apply = m
 		default:
+			if m.GetType() == pb.MsgSnap {
+				r.offered[m.GetTo()] = 0
+			}
 			if r.doubt.maySend(m, r.last) {
 				out.Messages = append(out.Messages, m)
 			}
@@ -247,9 +272,9 @@ func (r *Replica) apply(m *pb.Message) {
 }
 
 // Wrote tells that a write is durable.
-func (r *Replica) Wrote(w *Write) []*pb.Message {
+func (r *Replica) Wrote(w *Write) (out []*pb.Message) {
+	defer r.guard(nil)
 	r.store.append(w.entries)
-	var out []*pb.Message
 	for _, m := range w.responses {
 		if m.GetTo() == r.cfg.ID {
 			_ = r.node.Step(m)

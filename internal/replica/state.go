@@ -18,9 +18,10 @@ import (
 )
 
 const (
-	stateName   = "hardstate"
-	stateMagic  = 0x54535447 // "GTST"
-	stateFormat = 1
+	stateName  = "hardstate"
+	stateMagic = 0x54535447 // "GTST"
+	// stateFormat 2 added the past configurations; format 1 is read as having none.
+	stateFormat = 2
 	// slotBytes is a sector of any disk, so that the two copies share none.
 	slotBytes = 4096
 )
@@ -39,6 +40,43 @@ type HardState struct {
 	// ConfIndex is the entry that made Conf; 0 for the first configuration.
 	ConfIndex uint64
 	Conf      Conf
+	// Past are the configurations before Conf, oldest first, as far back as a snapshot may need them; see ConfAt.
+	Past []PastConf
+}
+
+// PastConf is a configuration, and the entry that made it.
+type PastConf struct {
+	Index uint64
+	Conf  Conf
+}
+
+// ConfAt is the configuration as of an entry, and the entry that made it; false when that is no longer known.
+func (h *HardState) ConfAt(i uint64) (Conf, uint64, bool) {
+	if h.ConfIndex <= i {
+		return h.Conf, h.ConfIndex, true
+	}
+	for _, p := range slices.Backward(h.Past) {
+		if p.Index <= i {
+			return p.Conf, p.Index, true
+		}
+	}
+	return Conf{}, 0, false
+}
+
+// maxPast bounds the past configurations, so that with any number of members that is allowed the state fits in its place. Changes follow
+// each other slowly, and once a segment is sealed those before it but one are dropped.
+const maxPast = 8
+
+// change takes a new configuration, and keeps of the past what a snapshot at an index from sealed on may need.
+func (h *HardState) change(c Conf, index, sealed uint64) {
+	h.Past = append(slices.Clone(h.Past), PastConf{h.ConfIndex, h.Conf})
+	h.Conf, h.ConfIndex = c, index
+	for len(h.Past) > maxPast || len(h.Past) > 1 && h.Past[1].Index <= sealed {
+		h.Past = h.Past[1:]
+	}
+	for len(h.Past) > 0 && len(encodeState(*h)) > slotBytes-slotHeader {
+		h.Past = h.Past[1:]
+	}
 }
 
 // StateFile is a hard state on disk in two copies.
@@ -150,32 +188,69 @@ func (s *StateFile) read() (damaged []int64, err error) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func encodeSlot(seq uint64, h HardState) []byte {
+const slotHeader = 24
+
+func encodeState(h HardState) []byte {
 	p := binary.LittleEndian.AppendUint64(nil, h.Term)
 	p = binary.LittleEndian.AppendUint64(p, h.Vote)
 	p = binary.LittleEndian.AppendUint64(p, h.Doubt)
 	p = binary.LittleEndian.AppendUint64(p, h.DoubtTerm)
 	p = binary.LittleEndian.AppendUint64(p, h.ConfIndex)
-	for _, ids := range [][]uint64{h.Conf.Voters, h.Conf.Learners, h.Conf.VotersOutgoing, h.Conf.LearnersNext} {
+	p = h.Conf.Append(p)
+	p = binary.LittleEndian.AppendUint32(p, uint32(len(h.Past)))
+	for _, past := range h.Past {
+		p = binary.LittleEndian.AppendUint64(p, past.Index)
+		p = past.Conf.Append(p)
+	}
+	return p
+}
+
+// Append appends the configuration as the hard state and a manifest hold it: four lists of numbers, each with its length, and a byte.
+func (c *Conf) Append(p []byte) []byte {
+	for _, ids := range [][]uint64{c.Voters, c.Learners, c.VotersOutgoing, c.LearnersNext} {
 		p = binary.LittleEndian.AppendUint32(p, uint32(len(ids)))
 		for _, id := range ids {
 			p = binary.LittleEndian.AppendUint64(p, id)
 		}
 	}
-	p = append(p, b2u(h.Conf.AutoLeave))
+	return append(p, b2u(c.AutoLeave))
+}
+
+// TakeConf takes a configuration from the beginning of p, and gives what follows it; false when there is none.
+func TakeConf(p []byte) (c Conf, rest []byte, ok bool) {
+	for _, ids := range []*[]uint64{&c.Voters, &c.Learners, &c.VotersOutgoing, &c.LearnersNext} {
+		if len(p) < 4 || uint64(len(p)-4) < 8*uint64(binary.LittleEndian.Uint32(p)) {
+			return c, nil, false
+		}
+		k := int(binary.LittleEndian.Uint32(p))
+		p = p[4:]
+		for range k {
+			*ids = append(*ids, binary.LittleEndian.Uint64(p))
+			p = p[8:]
+		}
+	}
+	if len(p) == 0 || p[0] > 1 {
+		return c, nil, false
+	}
+	c.AutoLeave = p[0] == 1
+	return c, p[1:], true
+}
+
+func encodeSlot(seq uint64, h HardState) []byte {
+	p := encodeState(h)
 	b := make([]byte, slotBytes)
 	binary.LittleEndian.PutUint32(b[0:], stateMagic)
 	binary.LittleEndian.PutUint32(b[4:], stateFormat)
 	binary.LittleEndian.PutUint64(b[8:], seq)
 	binary.LittleEndian.PutUint32(b[16:], uint32(len(p)))
-	copy(b[24:], p)
+	copy(b[slotHeader:], p)
 	binary.LittleEndian.PutUint32(b[20:], slotSum(b, len(p)))
 	return b
 }
 
 // slotSum covers the header but for the sum itself, and the payload.
 func slotSum(b []byte, n int) uint32 {
-	return crc32.Update(crc32.Checksum(b[:20], castagnoli), castagnoli, b[24:24+n])
+	return crc32.Update(crc32.Checksum(b[:20], castagnoli), castagnoli, b[slotHeader:slotHeader+n])
 }
 
 func decodeSlot(b []byte) (uint64, HardState, error) {
@@ -185,36 +260,49 @@ func decodeSlot(b []byte) (uint64, HardState, error) {
 		return 0, h, bad
 	}
 	n := int(binary.LittleEndian.Uint32(b[16:]))
-	if n > len(b)-24 || binary.LittleEndian.Uint32(b[20:]) != slotSum(b, n) || !isZero(b[24+n:]) {
+	if n > len(b)-slotHeader || binary.LittleEndian.Uint32(b[20:]) != slotSum(b, n) || !isZero(b[slotHeader+n:]) {
 		return 0, h, bad
 	}
-	if v := binary.LittleEndian.Uint32(b[4:]); v != stateFormat {
-		return 0, h, errs.New(errs.Unsupported, "hard state has format %d, this version knows %d: run the version that wrote it, or a newer one", v, stateFormat)
+	format := binary.LittleEndian.Uint32(b[4:])
+	if format == 0 || format > stateFormat {
+		return 0, h, errs.New(errs.Unsupported, "hard state has format %d, this version knows up to %d: run the version that wrote it, or a newer one", format, stateFormat)
 	}
-	p := b[24 : 24+n]
+	h, ok := decodeState(b[slotHeader:slotHeader+n], format)
+	if !ok {
+		return 0, h, bad
+	}
+	return binary.LittleEndian.Uint64(b[8:]), h, nil
+}
+
+func decodeState(p []byte, format uint32) (h HardState, ok bool) {
 	if len(p) < 40 {
-		return 0, h, bad
+		return h, false
 	}
 	h.Term, h.Vote = binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])
 	h.Doubt, h.DoubtTerm = binary.LittleEndian.Uint64(p[16:]), binary.LittleEndian.Uint64(p[24:])
 	h.ConfIndex = binary.LittleEndian.Uint64(p[32:])
-	p = p[40:]
-	for _, ids := range []*[]uint64{&h.Conf.Voters, &h.Conf.Learners, &h.Conf.VotersOutgoing, &h.Conf.LearnersNext} {
-		if len(p) < 4 || uint64(len(p)-4) < 8*uint64(binary.LittleEndian.Uint32(p)) {
-			return 0, h, bad
-		}
-		k := int(binary.LittleEndian.Uint32(p))
-		p = p[4:]
-		for range k {
-			*ids = append(*ids, binary.LittleEndian.Uint64(p))
-			p = p[8:]
-		}
+	if h.Conf, p, ok = TakeConf(p[40:]); !ok {
+		return h, false
 	}
-	if len(p) != 1 {
-		return 0, h, bad
+	if format == 1 {
+		return h, len(p) == 0
 	}
-	h.Conf.AutoLeave = p[0] == 1
-	return binary.LittleEndian.Uint64(b[8:]), h, nil
+	if len(p) < 4 {
+		return h, false
+	}
+	n := binary.LittleEndian.Uint32(p)
+	p = p[4:]
+	for range n {
+		if len(p) < 8 {
+			return h, false
+		}
+		past := PastConf{Index: binary.LittleEndian.Uint64(p)}
+		if past.Conf, p, ok = TakeConf(p[8:]); !ok {
+			return h, false
+		}
+		h.Past = append(h.Past, past)
+	}
+	return h, len(p) == 0
 }
 
 func isZero(b []byte) bool {

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"encoding/binary"
 	"errors"
 	"testing"
 
@@ -120,4 +121,39 @@ func FuzzDecodeSlot(f *testing.F) {
 			t.Fatalf("%+v does not survive being written again: %+v, %v", h, again, err)
 		}
 	})
+}
+
+// TestStateOfFormat1 opens what the first release wrote.
+func TestStateOfFormat1(t *testing.T) {
+	want := HardState{Term: 3, Vote: 2, ConfIndex: 4, Conf: Conf{Voters: []uint64{1, 2}}}
+	b := encodeSlot(9, want)
+	n := len(encodeState(want)) - 4 // it had no past configurations
+	binary.LittleEndian.PutUint32(b[4:], 1)
+	binary.LittleEndian.PutUint32(b[16:], uint32(n))
+	binary.LittleEndian.PutUint32(b[20:], slotSum(b, n))
+	if seq, h, err := decodeSlot(b); err != nil || seq != 9 || !cmp.Equal(h, want) {
+		t.Fatalf("%+v, %v", h, err)
+	}
+}
+
+// TestPastConfigurations holds which of them are kept, and that they always fit.
+func TestPastConfigurations(t *testing.T) {
+	h := HardState{Conf: Conf{Voters: []uint64{1}}}
+	for i := uint64(1); i <= 5; i++ {
+		h.change(Conf{Voters: []uint64{1, i + 1}}, 10*i, 25)
+	}
+	for at, want := range map[uint64]uint64{20: 20, 29: 20, 30: 30, 49: 40, 50: 50, 99: 50} {
+		if _, got, ok := h.ConfAt(at); !ok || got != want {
+			t.Fatalf("at %d: %d, %v, want %d", at, got, ok, want)
+		}
+	}
+	if _, _, ok := h.ConfAt(19); ok {
+		t.Fatal("what is below the newest sealed segment is not kept")
+	}
+	for i := range uint64(100) {
+		h.change(Conf{Voters: make([]uint64, 60)}, 100+i, 0)
+	}
+	if _, got, err := decodeSlot(encodeSlot(1, h)); err != nil || !cmp.Equal(got, h) || len(h.Past) == 0 {
+		t.Fatalf("%d past configurations, %v", len(h.Past), err)
+	}
 }

@@ -13,6 +13,10 @@ type storage struct {
 	log   *seglog.Log
 	last  uint64
 	cache cache
+	// broken is where the log begins for peers because what is before it is sealed and damaged, and failed is damage for which
+	// there is no such way out.
+	broken uint64
+	failed error
 }
 
 func newStorage(cfg Config) *storage {
@@ -27,7 +31,7 @@ func (s *storage) InitialState() (*pb.HardState, *pb.ConfState, error) {
 }
 
 func (s *storage) Entries(lo, hi, maxBytes uint64) ([]*pb.Entry, error) {
-	if lo < s.log.First() {
+	if lo < s.first() {
 		return nil, raft.ErrCompacted
 	}
 	if hi > s.last+1 {
@@ -38,7 +42,7 @@ func (s *storage) Entries(lo, hi, maxBytes uint64) ([]*pb.Entry, error) {
 	}
 	stored, err := s.log.Entries(lo, hi, maxBytes)
 	if err != nil {
-		return nil, err
+		return nil, s.unreadable(lo, err)
 	}
 	es := make([]*pb.Entry, len(stored))
 	for i, e := range stored {
@@ -51,7 +55,7 @@ func (s *storage) Term(i uint64) (uint64, error) {
 	if e, ok := s.cache.get(i); ok {
 		return e.GetTerm(), nil
 	}
-	if i+1 < s.log.First() {
+	if i+1 < s.first() {
 		return 0, raft.ErrCompacted
 	}
 	if i > s.last {
@@ -61,14 +65,7 @@ func (s *storage) Term(i uint64) (uint64, error) {
 }
 
 func (s *storage) LastIndex() (uint64, error)  { return s.last, nil }
-func (s *storage) FirstIndex() (uint64, error) { return s.log.First(), nil }
-
-func (s *storage) Snapshot() (*pb.Snapshot, error) {
-	if s.cfg.Snapshot == nil {
-		return nil, raft.ErrSnapshotTemporarilyUnavailable
-	}
-	return s.cfg.Snapshot()
-}
+func (s *storage) FirstIndex() (uint64, error) { return s.first(), nil }
 
 // append takes entries that have become durable; they replace what was at their indexes.
 func (s *storage) append(entries []*pb.Entry) {

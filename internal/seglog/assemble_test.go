@@ -163,7 +163,7 @@ func TestReplaceThroughEveryCrash(t *testing.T) {
 	if err := made.Flip(path, second.Bytes/2); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := VerifySealed(testOptions(made), second.First, nil); errs.CodeOf(err) != errs.Corrupt {
+	if _, err := VerifySealed(testOptions(made), second.First, second.Name, nil); errs.CodeOf(err) != errs.Corrupt {
 		t.Fatalf("damage is not found: %v", err)
 	}
 	for n := 1; ; n++ {
@@ -185,7 +185,7 @@ func TestReplaceThroughEveryCrash(t *testing.T) {
 		_ = held.file.release()
 		for _, crashed := range []*crashfs.FS{disk.CrashKeepSynced(), disk.CrashKeepAll(), disk.Crash()} {
 			l, _ := mustOpen(t, testOptions(crashed))
-			if _, err := VerifySealed(testOptions(crashed), second.First, nil); failed == nil && err != nil {
+			if _, err := VerifySealed(testOptions(crashed), second.First, second.Name, nil); failed == nil && err != nil {
 				t.Fatalf("operation %d: %v", n, err)
 			}
 			if err := l.Close(); err != nil {
@@ -225,6 +225,8 @@ func TestSoundPrefixOfEveryLength(t *testing.T) {
 	if size, err := FileSize(o, s.First, whole[:HeaderBytes]); err != nil || size != int64(len(whole)) {
 		t.Fatalf("%d, %v", size, err)
 	}
+	at := o
+	at.Dir = "."
 	f, err := disk.Create("part")
 	if err != nil {
 		t.Fatal(err)
@@ -237,7 +239,7 @@ func TestSoundPrefixOfEveryLength(t *testing.T) {
 		if _, err := f.WriteAt(whole[:n], 0); err != nil {
 			t.Fatal(err)
 		}
-		got, err := SoundPrefix(o, ".", "part", s.First)
+		got, err := SoundPrefix(at, s.First, "part")
 		if err != nil || got < before || got > int64(n) || got > s.Bytes {
 			t.Fatalf("%d of %d bytes: %d after %d, %v", n, len(whole), got, before, err)
 		}

@@ -63,8 +63,11 @@ func readFolder(o *Options) (*folder, error) {
 }
 
 // readFound opens a segment file and reads its header page. The file is open when found is not nil, also beside an error.
-func readFound(o *Options, name string) (*found, error) {
-	path := filepath.Join(o.Dir, name)
+func readFound(o *Options, name string) (*found, error) { return readFoundIn(o, name, name) }
+
+// readFoundIn reads the segment of this name from a file of another.
+func readFoundIn(o *Options, name, file string) (*found, error) {
+	path := filepath.Join(o.Dir, file)
 	raw, err := o.FS.Open(path)
 	if err != nil {
 		return nil, errs.New(errs.Unavailable, "seglog: open %s: %w", path, err)

@@ -20,11 +20,26 @@ func (l *Log) Behind(n int) uint64 {
 	return s.full[i].head.first
 }
 
-// VerifySealed reads a sealed segment's file whole, in whatever folder it lies, and tells what it holds. The file need not be part of a
-// log, and may be part of one that is open. Pace (may be nil) hears of every stretch of bytes that was read, and ends the check with
-// its error. Damage, and a segment that is not sealed, are errs.Corrupt.
-func VerifySealed(o Options, first uint64, pace func(bytes int) error) (Segment, error) {
-	f, err := readFound(&o, segmentName(first))
+// Name is the name of the file of the segment that begins with an entry.
+func Name(first uint64) string { return segmentName(first) }
+
+// ParseName gives the first index in a segment's file name; false for any other name.
+func ParseName(name string) (first uint64, ok bool) { return parseName(name) }
+
+// Describe tells what a sealed segment holds, by its header page and footer alone. Errors: errs.Corrupt, errs.Unavailable.
+func Describe(o Options, first uint64) (Segment, error) {
+	f, s, err := openSealed(&o, segmentName(first))
+	if err != nil {
+		return Segment{}, err
+	}
+	return s.describe(), f.file.release()
+}
+
+// VerifySealed reads a sealed segment's file in the folder whole, and tells what it holds. The file need not have the segment's name or
+// be part of a log, and may be part of one that is open. Pace (may be nil) hears of every stretch of bytes that was read, and ends the
+// check with its error. Damage, and a segment that is not sealed, are errs.Corrupt.
+func VerifySealed(o Options, first uint64, file string, pace func(bytes int) error) (Segment, error) {
+	f, err := readFoundIn(&o, segmentName(first), file)
 	if f != nil {
 		defer func() { _ = f.file.release() }()
 	}
@@ -52,23 +67,20 @@ func VerifySealed(o Options, first uint64, pace func(bytes int) error) (Segment,
 
 // SoundPrefix tells how far a sealed segment's file that is still being written, or was damaged on its way, is whole: up to the end of
 // its last whole batch. It is 0 when not even the header page is.
-func SoundPrefix(o Options, dir, name string, first uint64) (int64, error) {
-	raw, err := o.FS.Open(filepath.Join(dir, name))
-	if err != nil {
-		return 0, errs.New(errs.Unavailable, "seglog: open %s: %w", name, err)
+func SoundPrefix(o Options, first uint64, file string) (int64, error) {
+	f, err := readFoundIn(&o, segmentName(first), file)
+	if f == nil {
+		return 0, err
 	}
-	f := newFile(raw, filepath.Join(dir, name))
-	defer func() { _ = f.release() }()
-	page, err := f.read(make([]byte, pageBytes), 0)
+	defer func() { _ = f.file.release() }()
+	if errs.CodeOf(err) == errs.Corrupt || err == nil && !f.sealed {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}
-	found := &found{name: segmentName(first), file: f}
-	if found.decode(&o, page) != nil || !found.sealed {
-		return 0, nil
-	}
-	sc := newScan(f, found.name, found.head, new(window))
-	sc.length = min(sc.length, found.seal.footer)
+	sc := newScan(f.file, f.name, f.head, new(window))
+	sc.length = min(sc.length, f.seal.footer)
 	for sc.failed == nil && sc.stop == nil && sc.batch() {
 	}
 	return sc.tail.end, sc.failed

@@ -27,7 +27,9 @@ type Config struct {
 	// NewHistory draws the number of a new shard's history.
 	NewHistory func() uint64
 	// Salt draws the number of each segment file; nil: from the system.
-	Salt     func() uint64
+	Salt func() uint64
+	// Behind is how many segments before the active one are given to other replicas as entries; 0: 4.
+	Behind   int
 	Logger   *slog.Logger
 	Listener *Listener
 }
@@ -38,11 +40,12 @@ const depth = 2
 
 // Core is a shard without time, disk or network: it judges, numbers, proposes, applies and releases. One goroutine steps it.
 type Core struct {
-	cfg Config
-	rep *replica.Replica
-	log *seglog.Log
-	ix  *index.Index
-	now time.Time
+	cfg  Config
+	rep  *replica.Replica
+	disk *replica.Disk
+	log  *seglog.Log
+	ix   *index.Index
+	now  time.Time
 
 	// what is applied
 	settings   event.Settings
@@ -76,6 +79,8 @@ type Step struct {
 	Resolve []*task
 	// Done are calls and queries that have their outcome.
 	Done []done
+	// Offer is what a leader offers because this replica is too far behind for entries; nil: nothing.
+	Offer *Manifest
 	// Fatal is a broken invariant: the shard must stop.
 	Fatal error
 }
@@ -104,7 +109,7 @@ type flight struct {
 }
 
 func newCore(cfg Config, l *loaded) *Core {
-	c := &Core{cfg: cfg, log: l.disk.Log, ix: l.index, tail: newTail(tailBytes)}
+	c := &Core{cfg: cfg, disk: l.disk, log: l.disk.Log, ix: l.index, tail: newTail(tailBytes)}
 	c.settings, c.lastOffset, c.lastTime, c.segment = l.settings, l.lastOffset, l.lastTime, l.segment
 	c.proposed.reset(c.lastOffset, c.lastTime)
 	return c
@@ -172,8 +177,14 @@ func (c *Core) noticeJump(now time.Time) {
 func (c *Core) ready() {
 	for {
 		o, more := c.rep.Ready()
+		if o.Damage != nil {
+			c.out.Fatal = o.Damage
+		}
 		if !more {
 			return
+		}
+		for _, s := range o.Offers {
+			c.offered(s)
 		}
 		c.out.Messages = append(c.out.Messages, o.Messages...)
 		if o.Write != nil {

@@ -32,6 +32,13 @@
 // is confirmed as the leader by something that happened after the judgement: a later entry of its own that is applied, or a
 // ReadIndex round. One confirmation serves all answers that wait for one.
 //
+// # A replica that is far behind
+//
+// is offered a Manifest (Options.Offered): the leader's sealed segments. Its host runs Fetch beside the open shard, closes the shard, runs
+// Install, opens it again, and calls ReportSnapshot on the leader's shard. Files that come in are verified whole before they get a
+// segment's name, are durable before anything depends on them, and are not fetched twice. The crash argument of Install is in
+// install.go; why what the log had beyond may go is in package replica.
+//
 // # An entry
 //
 //	prelude | [command [reply]] [state] event … event* | [command [reply]] [state] event … event* | …     (* carries EndOfCommit)

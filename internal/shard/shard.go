@@ -29,6 +29,10 @@ type Options struct {
 	Clock  clock.Clock
 	// Send gives messages to peers; it must not block. Nil for a group of one.
 	Send func([]*pb.Message)
+	// Offered hears of a leader's offer of segments: this replica is too far behind for entries. Who hosts the shard fetches them
+	// (Fetch), closes the shard, installs them (Install), opens it again, and lets the leader know (ReportSnapshot there). The same
+	// offer comes again every few seconds. It must not block. Nil: the replica stays behind.
+	Offered func(Manifest)
 	// LogListener and IndexListener hear of the storage's doings.
 	LogListener   *seglog.Listener
 	IndexListener *index.Listener
@@ -50,6 +54,14 @@ type Listener struct {
 	Damaged func(error)
 	// Stopped tells that the shard stopped by itself, and why.
 	Stopped func(error)
+}
+
+// damaged is who hears of damage that was met for a peer.
+func (c *Config) damaged() func(error) {
+	if c.Listener == nil {
+		return nil
+	}
+	return c.Listener.Damaged
 }
 
 func (l *Listener) stored() func(int, time.Duration) {
@@ -116,6 +128,9 @@ type inbox struct {
 
 // Open opens a shard's folder, brings its index up to its log, and begins to run.
 func Open(o Options) (*Shard, error) {
+	if err := finishInstall(o.Config, o.FS, o.Dir); err != nil {
+		return nil, fmt.Errorf("install segments of shard %d: %w", o.Number, err)
+	}
 	disk, err := replica.OpenDisk(logOptions(o.Config, o.FS, o.Dir, o.LogListener), o.Voters)
 	if err != nil {
 		return nil, fmt.Errorf("open log of shard %d: %w", o.Number, err)
@@ -188,7 +203,7 @@ func openCore(cfg Config, l *loaded) (*Core, error) {
 	rep, err := replica.Open(replica.Config{
 		ID: cfg.Replica, Disk: l.disk, ElectionTicks: 10, HeartbeatTicks: 2,
 		EntryBytes: uint64(cfg.Limits.EntryBytes), UncommittedBytes: uint64(cfg.Limits.UncommittedBytes),
-		CacheBytes: tailBytes, Logger: cfg.Logger,
+		CacheBytes: tailBytes, Logger: cfg.Logger, Behind: cfg.Behind, Snapshot: c.snapshot, Damaged: cfg.damaged(),
 	}, c)
 	if err != nil {
 		return nil, fmt.Errorf("open group of shard %d: %w", cfg.Number, err)
@@ -247,6 +262,14 @@ func (s *Shard) turnAway(in inbox, err error) {
 // Deliver takes messages of peers.
 func (s *Shard) Deliver(ms []*pb.Message) {
 	s.post(func(in *inbox) { in.messages = append(in.messages, ms...) })
+}
+
+// ReportSnapshot tells this shard, if it leads, how a replica fared with the segments it was offered: they are installed and it is open
+// again, or it needs another offer.
+func (s *Shard) ReportSnapshot(id uint64, installed bool) {
+	s.post(func(in *inbox) {
+		in.calls = append(in.calls, func(r *replica.Replica) { r.ReportSnapshot(id, installed) })
+	})
 }
 
 func (s *Shard) wrote(ws []*replica.Write, err error) {
@@ -342,6 +365,9 @@ func (s *Shard) advance(step Step) {
 	s.pump.Add(step.Writes)
 	if len(step.Messages) > 0 && s.o.Send != nil {
 		s.o.Send(step.Messages)
+	}
+	if step.Offer != nil && s.o.Offered != nil {
+		s.o.Offered(*step.Offer)
 	}
 	s.finishAll(step.Done)
 	for _, t := range step.Resolve {

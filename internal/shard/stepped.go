@@ -22,10 +22,15 @@ type Stepped struct {
 	ix   *index.Index
 	core *Core
 	look *resolver
+
+	offer *Manifest
 }
 
 // OpenStepped opens a shard's folder with an index that the caller opened.
 func OpenStepped(cfg Config, fsys vfs.FS, dir string, voters []uint64, ix *index.Index) (*Stepped, error) {
+	if err := finishInstall(cfg, fsys, dir); err != nil {
+		return nil, err
+	}
 	disk, err := replica.OpenDisk(logOptions(cfg, fsys, dir, nil), voters)
 	if err != nil {
 		return nil, err
@@ -67,6 +72,9 @@ func (s *Stepped) Tick() { s.core.Tick() }
 // Advance does what is due. Outcomes are delivered before it returns; writes and messages are the caller's to carry.
 func (s *Stepped) Advance(now time.Time) ([]*replica.Write, []*pb.Message, error) {
 	step := s.core.Advance(now)
+	if step.Offer != nil {
+		s.offer = step.Offer
+	}
 	for _, d := range step.Done {
 		d.finish()
 	}
@@ -124,6 +132,16 @@ func (s *Stepped) Entries(lo, hi uint64) ([]replica.Entry, error) {
 	}
 	return all, nil
 }
+
+// Offer takes the newest offer of a leader, nil when there is none.
+func (s *Stepped) Offer() *Manifest {
+	m := s.offer
+	s.offer = nil
+	return m
+}
+
+// ReportSnapshot tells a leader how a replica fared with what it was offered.
+func (s *Stepped) ReportSnapshot(id uint64, installed bool) { s.core.rep.ReportSnapshot(id, installed) }
 
 // Cut is the doubtful last batch that was cut when the folder was opened, if any.
 func (s *Stepped) Cut() *seglog.Cut { return s.disk.Cut }
