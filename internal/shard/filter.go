@@ -6,7 +6,27 @@ import (
 
 	"github.com/gesta-db/gesta/api/eventwire"
 	"github.com/gesta-db/gesta/internal/event"
+	"github.com/gesta-db/gesta/internal/index"
 )
+
+// filtered tells whether the index has lists for what the filter keeps.
+func (r *reader) filtered() bool {
+	return len(r.spec.Types) > 0 || len(r.spec.Tags) > 0 || r.spec.Scope == event.ScopeTopic && len(r.spec.KeyPrefix) > 0
+}
+
+// listed tells whether the index has a list for the read at all: a stream's, a topic's, or one of its filter.
+func (r *reader) listed() bool { return r.spec.Scope != event.ScopeAll || r.filtered() }
+
+func (r *reader) query() index.Query {
+	q := index.Query{Types: r.spec.Types, Tags: r.spec.Tags}
+	switch r.spec.Scope {
+	case event.ScopeStream:
+		q.Topic, q.Key, q.HasKey = r.spec.Topic, r.spec.Key, true
+	case event.ScopeTopic:
+		q.Topic, q.KeyPrefix = r.spec.Topic, r.spec.KeyPrefix
+	}
+	return q
+}
 
 // wants applies the scope and the filter to an event, what costs least first.
 func (r *reader) wants(payload []byte, v *eventwire.View) (bool, error) {

@@ -54,6 +54,7 @@ func TestShardLikeModel(t *testing.T) {
 			"time":    m.passTime,
 			"read":    m.readSome,
 			"pages":   m.readPages,
+			"counts":  m.compareCounts,
 			"heads":   m.compareHeads,
 			"restart": m.restart,
 		})
@@ -73,7 +74,7 @@ func (m *match) commit(t *rapid.T, id func() string) *event.Commit {
 		}
 		a.Expect = m.expectation(t, &a)
 		for range rapid.SampledFrom([]int{1, 1, 2, 5}).Draw(t, "events") {
-			e := eventwire.Event{ID: id(), Type: rapid.SampledFrom(types).Draw(t, "type"), Data: make([]byte, rapid.SampledFrom([]int{0, 10, 100, 250}).Draw(t, "size"))}
+			e := eventwire.Event{ID: id(), Type: rapid.SampledFrom(types).Draw(t, "type"), Data: make([]byte, rapid.SampledFrom([]int{0, 10, 100, 250}).Draw(t, "size")), Tags: drawTags(t)}
 			b := eventwire.AppendEvent(nil, &e)
 			a.Events = append(a.Events, event.Prepared{ID: []byte(e.ID), Type: []byte(e.Type), Bytes: b})
 			c.Bytes += len(b)
@@ -85,6 +86,19 @@ func (m *match) commit(t *rapid.T, id func() string) *event.Commit {
 	}
 	return c
 }
+
+// drawTags draws few of few, one of them rare.
+func drawTags(t *rapid.T) (tags []string) {
+	for range rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "tags") {
+		tags = append(tags, rapid.SampledFrom([]string{"x", "x", "y", "order:7", ""}).Draw(t, "tag"))
+	}
+	return tags
+}
+
+// third matches every third event of a stream.
+type third struct{}
+
+func (third) Match(_ []byte, v *eventwire.View) (bool, error) { return v.Revision%3 == 0, nil }
 
 func twice(c *event.Commit, a *event.Append) bool {
 	for i := range c.Streams {
@@ -210,8 +224,19 @@ func (m *match) spec(t *rapid.T) event.ReadSpec {
 	if rapid.IntRange(0, 3).Draw(t, "filter") == 0 {
 		s.Types = [][]byte{[]byte(rapid.SampledFrom(types).Draw(t, "type"))}
 	}
+	if rapid.IntRange(0, 7).Draw(t, "second filter") == 0 {
+		s.Types = append(s.Types, []byte(rapid.SampledFrom(types).Draw(t, "second type")))
+	}
 	if rapid.IntRange(0, 3).Draw(t, "prefix") == 0 {
 		s.KeyPrefix = []byte("1")
+	}
+	if rapid.IntRange(0, 3).Draw(t, "tagged") == 0 {
+		for _, tag := range drawTags(t) {
+			s.Tags = append(s.Tags, []byte(tag))
+		}
+	}
+	if rapid.IntRange(0, 7).Draw(t, "where") == 0 {
+		s.Where = third{}
 	}
 	s.From = m.point(t)
 	return s

@@ -22,6 +22,7 @@ type kept struct {
 	topic, key, id string
 	kind           string // the event's type
 	bytes          []byte
+	tags           []string
 	revision       uint64
 	time           int64
 }
@@ -181,7 +182,12 @@ func (m *model) take(c *event.Commit, now int64) (x expected) {
 		o := event.StreamOutcome{FirstRevision: revision + 1, FirstOffset: m.last() + 1}
 		for _, e := range s.Events {
 			revision++
-			m.events = append(m.events, kept{topic: string(s.Topic), key: string(s.Key), id: string(e.ID), kind: string(e.Type), bytes: e.Bytes, revision: revision, time: at})
+			k := kept{topic: string(s.Topic), key: string(s.Key), id: string(e.ID), kind: string(e.Type), bytes: e.Bytes, revision: revision, time: at}
+			var decoded eventwire.Event
+			if eventwire.DecodeEvent(e.Bytes, &decoded) == nil {
+				k.tags = decoded.Tags
+			}
+			m.events = append(m.events, k)
 		}
 		o.LastRevision, o.LastOffset = revision, m.last()
 		x.outcome.Streams = append(x.outcome.Streams, o)
@@ -230,6 +236,14 @@ func (m *model) inScope(spec event.ReadSpec, e *kept) bool {
 
 func wanted(spec event.ReadSpec, e *kept) bool {
 	if !bytes.HasPrefix([]byte(e.key), spec.KeyPrefix) {
+		return false
+	}
+	for _, tag := range spec.Tags {
+		if !slices.Contains(e.tags, string(tag)) {
+			return false
+		}
+	}
+	if spec.Where != nil && e.revision%3 != 0 {
 		return false
 	}
 	return len(spec.Types) == 0 || slices.ContainsFunc(spec.Types, func(t []byte) bool { return string(t) == e.kind })

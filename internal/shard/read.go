@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/gesta-db/gesta/api/eventwire"
 	"github.com/gesta-db/gesta/internal/errs"
@@ -59,11 +60,14 @@ type reader struct {
 
 	revision    uint64 // of a stream, when the starting point tells: where its postings begin
 	minRevision uint64
-	postings    *index.Iter
+	postings    *index.Iter   // of a stream or a topic
+	found       *index.Finder // of what the filter keeps, perhaps among others
 	at          [128]index.Posting
 	fetched     []index.Posting
 
 	live, over bool
+	bell       *time.Timer // rings when a follower has told nothing for a while
+	rang       bool
 	failed     error          // what ended the read; it is told behind the events found before it
 	view       eventwire.View // of the event looked at
 	batch      event.Batch
@@ -91,6 +95,8 @@ func (r *reader) Next(ctx context.Context) (event.Batch, error) {
 		case r.spec.Follow && !r.live:
 			r.live, r.batch.Live = true, true
 			return r.tell(), nil
+		case r.spec.Follow && r.rings() && r.next != r.told:
+			return r.tell(), nil
 		case r.spec.Follow:
 			if err := r.wait(ctx); err != nil {
 				return event.Batch{}, err
@@ -107,6 +113,9 @@ func (r *reader) Next(ctx context.Context) (event.Batch, error) {
 func (r *reader) tell() event.Batch {
 	r.batch.Position = r.s.position(r.next - 1)
 	r.told = r.next
+	if r.live {
+		r.wind()
+	}
 	return r.batch
 }
 
@@ -120,9 +129,9 @@ func (r *reader) file() *seglog.Reader {
 
 // Close gives back what the reader holds.
 func (r *reader) Close() {
-	if r.postings != nil {
-		r.postings.Close()
-		r.postings = nil
+	r.dropPostings()
+	if r.bell != nil {
+		r.bell.Stop()
 	}
 }
 
@@ -138,7 +147,7 @@ func (r *reader) fillOpen() (caughtUp bool, err error) {
 // fill puts the next events into the batch. caughtUp tells that there are no more for now.
 func (r *reader) fill() (caughtUp bool, err error) {
 	switch {
-	case r.spec.Backwards && r.spec.Scope == event.ScopeAll:
+	case r.spec.Backwards && !r.listed():
 		return r.fillBackwards()
 	case r.spec.Backwards:
 		return r.fillPostings()
@@ -146,13 +155,13 @@ func (r *reader) fill() (caughtUp bool, err error) {
 	if r.next > r.end {
 		return true, nil
 	}
-	// A stream or a topic is found by its postings until the reader has caught up: what the tail holds is mostly of others.
-	if r.spec.Scope == event.ScopeAll || r.live {
+	// What the index lists is found by it until the reader has caught up: what the tail holds is mostly for others.
+	if !r.listed() || r.live {
 		if es := r.s.tail.from(r.next); es != nil {
 			return r.fillTail(es)
 		}
 	}
-	if r.spec.Scope == event.ScopeAll {
+	if !r.listed() {
 		return r.fillLog()
 	}
 	return r.fillPostings()

@@ -9,13 +9,14 @@ import (
 	"github.com/gesta-db/gesta/internal/index"
 )
 
-// fillPostings reads the events that the index lists for a stream or a topic.
+// fillPostings reads the events that the index lists for a stream, a topic or a filter.
 func (r *reader) fillPostings() (bool, error) {
 	for !r.full() {
 		if len(r.fetched) == 0 {
 			if more, err := r.fetch(); err != nil || !more {
 				return true, err
 			}
+			continue
 		}
 		p := r.fetched[0]
 		r.fetched = r.fetched[1:]
@@ -28,6 +29,9 @@ func (r *reader) fillPostings() (bool, error) {
 
 // fetch gets the next postings that were known when the read's end was. Without any, the reader goes on behind that end.
 func (r *reader) fetch() (bool, error) {
+	if r.filtered() {
+		return r.find()
+	}
 	if r.postings == nil {
 		if err := r.openPostings(); err != nil || r.postings == nil {
 			return false, err
@@ -50,13 +54,47 @@ func (r *reader) fetch() (bool, error) {
 	return n > 0, nil
 }
 
+// find is fetch for what a filter keeps. There may be nothing in a part of the log: the reader is past it then.
+func (r *reader) find() (bool, error) {
+	if r.found == nil {
+		r.found = r.s.ix.Find(r.query(), r.first(), r.spec.Backwards)
+	}
+	n, more, err := r.found.Next(r.at[:])
+	if err != nil {
+		return false, err
+	}
+	if r.spec.Backwards {
+		if r.fetched = r.at[:n]; n == 0 {
+			r.next = r.found.At() + 1
+		}
+		return more, nil
+	}
+	for n > 0 && r.at[n-1].Offset > r.end {
+		n--
+	}
+	if r.fetched = r.at[:n]; n > 0 {
+		return true, nil
+	}
+	if more = more && r.found.At() <= r.end; more {
+		r.next = r.found.At()
+		return true, nil
+	}
+	r.dropPostings()
+	r.next = r.end + 1
+	return false, nil
+}
+
+// first is the first offset to look at.
+func (r *reader) first() uint64 {
+	if r.spec.Backwards {
+		return r.next - 1
+	}
+	return r.next
+}
+
 func (r *reader) openPostings() error {
 	if r.spec.Scope == event.ScopeTopic {
-		from := r.next
-		if r.spec.Backwards {
-			from--
-		}
-		r.postings = r.s.ix.Topic(r.spec.Topic, from, r.spec.Backwards)
+		r.postings = r.s.ix.Topic(r.spec.Topic, r.first(), r.spec.Backwards)
 		return nil
 	}
 	revision := r.revision
@@ -78,8 +116,9 @@ func (r *reader) openPostings() error {
 func (r *reader) dropPostings() {
 	if r.postings != nil {
 		r.postings.Close()
-		r.postings, r.fetched = nil, nil
+		r.postings = nil
 	}
+	r.found, r.fetched = nil, nil
 	// Postings that are opened later begin where the reader is then, not where it started.
 	r.revision = 0
 }
@@ -93,7 +132,7 @@ func (r *reader) posting(p index.Posting) error {
 	if err := eventwire.ViewRecorded(payload, v); err != nil {
 		return err
 	}
-	if v.Offset != p.Offset || !bytes.Equal(v.Topic, r.spec.Topic) {
+	if v.Offset != p.Offset || r.postings != nil && !bytes.Equal(v.Topic, r.spec.Topic) {
 		return errs.New(errs.Corrupt, "the index of shard %d points from offset %d to another event: stop the node, delete its index folder and start it again", r.s.o.Number, p.Offset)
 	}
 	return r.offer(payload, v, !inMemory)

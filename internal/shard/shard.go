@@ -111,8 +111,11 @@ type Shard struct {
 	keep   *keeper
 	group  sync.WaitGroup
 	once   sync.Once
-	using  sync.RWMutex // held for reading by who uses the log or the index beside the loop
-	ended  bool
+	// tellEvery is the constant of that name, shorter in tests.
+	tellEvery time.Duration
+
+	using sync.RWMutex // held for reading by who uses the log or the index beside the loop
+	ended bool
 }
 
 // inbox is what others have left for the loop.
@@ -184,7 +187,7 @@ func start(o Options, disk *replica.Disk, ix *index.Index) (*Shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Shard{o: o, disk: disk, ix: ix, core: core, tail: core.tail, wake: make(chan struct{}, 1), stop: make(chan struct{}), halted: make(chan struct{}), refusals: map[string]*errs.Error{}}
+	s := &Shard{o: o, disk: disk, ix: ix, core: core, tail: core.tail, wake: make(chan struct{}, 1), tellEvery: tellEvery, stop: make(chan struct{}), halted: make(chan struct{}), refusals: map[string]*errs.Error{}}
 	s.look = newResolver(core)
 	s.pump = replica.NewPump(disk, s.wrote, o.Listener.stored())
 	s.pump.Full = s.diskFull

@@ -18,6 +18,7 @@ type watchers struct {
 	seed  maphash.Seed
 	by    map[uint64][]*watcher // by the hash of what they want
 	woken uint64                // the offset at which all were woken
+	last  uint64                // the newest event that was told
 }
 
 // watcher is one wait.
@@ -72,7 +73,10 @@ func (s *watchers) keep(hash uint64, list []*watcher) {
 func (s *watchers) tell(events []index.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.by) == 0 || len(events) == 0 {
+	if len(events) == 0 {
+		return
+	}
+	if s.last = events[len(events)-1].Offset; len(s.by) == 0 {
 		return
 	}
 	for i := range events {
@@ -80,11 +84,23 @@ func (s *watchers) tell(events []index.Event) {
 		s.wake(s.topicHash(e.Topic), e.Offset)
 		s.wake(s.streamHash(e.Topic, e.Key), e.Offset)
 	}
-	if last := events[len(events)-1].Offset; last-s.woken > batchOffsets {
-		s.woken = last
+	if s.last-s.woken > batchOffsets {
+		s.woken = s.last
 		for hash := range s.by {
-			s.wake(hash, last+1)
+			s.wake(hash, s.last+1)
 		}
+	}
+}
+
+// passed gives the offset before which there is nothing for a wait: where it is told to go on, or behind all that was told.
+func (s *watchers) passed(w *watcher) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-w.hit:
+		return w.next
+	default:
+		return s.last + 1
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/index"
@@ -94,5 +95,44 @@ func TestQuietFollowerSleeps(t *testing.T) {
 	}
 	if f.disk != nil || cap(f.arena) != 0 {
 		t.Fatal("a follower at the tail holds the memory of catching up")
+	}
+}
+
+// TestSparseFollowerTellsHowFar follows what does not come while other things do: without an event it hears where the shard is, also
+// when nothing has been appended for a while.
+func TestSparseFollowerTellsHowFar(t *testing.T) {
+	for _, spec := range []event.ReadSpec{
+		{Scope: event.ScopeAll, Types: [][]byte{[]byte("None")}},
+		{Scope: event.ScopeAll, Tags: [][]byte{[]byte("none")}},
+		{Scope: event.ScopeTopic, Topic: []byte("a"), KeyPrefix: []byte("none")},
+		{Scope: event.ScopeTopic, Topic: []byte("none")},
+		{Scope: event.ScopeStream, Topic: []byte("a"), Key: []byte("none")},
+		{Scope: event.ScopeStream, Topic: []byte("a"), Key: []byte("loud"), Types: [][]byte{[]byte("None")}},
+	} {
+		r := newRig(t).open()
+		r.s.tellEvery = time.Millisecond
+		r.mustAppend(one("a", "loud", event.Expect{}, "0"))
+		spec.Follow = true
+		f, err := r.s.Read(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for round := range 3 {
+			last := r.mustAppend(one("a", "loud", event.Expect{}, fmt.Sprint(round, "-1"), fmt.Sprint(round, "-2"))).Position
+			for at := last; ; {
+				b, err := f.Next(t.Context())
+				if err != nil || len(b.Events) > 0 {
+					t.Fatalf("%+v: %d events, %v", spec, len(b.Events), err)
+				}
+				if b.Position.Offset < at.Offset && b.Position.Offset > last.Offset {
+					t.Fatalf("%+v: back to %d", spec, b.Position.Offset)
+				}
+				if at = b.Position; at == last {
+					break
+				}
+			}
+		}
+		f.Close()
+		r.close()
 	}
 }
