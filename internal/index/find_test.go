@@ -78,3 +78,27 @@ func (m *model) checkFind(t *rapid.T) {
 		}
 	}
 }
+
+// checkCounts counts every event of a topic, or of all, between some times.
+func (m *model) checkCounts(t *rapid.T) {
+	topic, _ := m.pick(t)
+	if rapid.Bool().Draw(t, "all topics") {
+		topic = nil
+	}
+	times := rapid.SliceOfN(rapid.Int64Range(0, m.time+3), 0, 20).Draw(t, "times")
+	slices.Sort(times)
+	want := make([]uint64, max(len(times), 1)-1)
+	for i := range m.events {
+		e := &m.events[i]
+		for j := range want {
+			if (topic == nil || bytes.Equal(topic, e.Topic)) && e.Time >= times[j] && e.Time < times[j+1] {
+				want[j]++
+			}
+		}
+	}
+	got, err := m.ix.Counts(topic, times)
+	m.no(err)
+	if !slices.Equal(got, want) {
+		t.Fatalf("Counts(%s, %d): %d, want %d", topic, times, got, want)
+	}
+}

@@ -24,7 +24,9 @@ func CommandHash(topic, key, id []byte) uint64 { return hash(hashCommand, topic,
 func streamHash(topic, key []byte) uint64 { return hash(hashStream, topic, key, nil) }
 
 // termHash is cheap: every event has a type.
-func termHash(kind byte, b []byte) uint64 { return (xxhash.Sum64(b) ^ uint64(kind)) * 0x9e3779b97f4a7c15 }
+func termHash(kind byte, b []byte) uint64 {
+	return (xxhash.Sum64(b) ^ uint64(kind)) * 0x9e3779b97f4a7c15
+}
 
 // hash covers the parts with their lengths, so that moving a byte from one part to the next changes it.
 func hash(kind byte, a, b, c []byte) uint64 {

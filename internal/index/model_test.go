@@ -220,6 +220,7 @@ func (m *model) check(t *rapid.T) {
 	m.checkList(t)
 	m.checkState(t)
 	m.checkFind(t)
+	m.checkCounts(t)
 	if len(m.events) > 0 {
 		e := rapid.SampledFrom(m.events).Draw(t, "located")
 		loc, err := m.ix.Locate(e.Offset)

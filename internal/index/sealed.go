@@ -174,20 +174,5 @@ func (ix *Index) timeIn(s *segment, t int64) (uint64, error) {
 		return 0, err
 	}
 	defer c.release()
-	// Every event below lo is too early; the first one from hi on is not.
-	lo, hi := s.FirstOffset, s.LastOffset
-	for lo < hi {
-		middle := lo + (hi-lo)/2
-		p, err := c.firstFrom(s, middle)
-		if err != nil {
-			return 0, err
-		}
-		if p.time >= t {
-			hi = middle
-		} else {
-			lo = p.offset + 1
-		}
-	}
-	p, err := c.firstFrom(s, lo)
-	return p.offset, err
+	return c.search(s, s.FirstOffset, s.LastOffset, t)
 }

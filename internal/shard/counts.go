@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/gesta-db/gesta/internal/errs"
-	"github.com/gesta-db/gesta/internal/index"
 )
 
 // maxBuckets bounds what one answer holds: more than any chart shows.
@@ -33,26 +32,12 @@ func (s *Shard) Counts(ctx context.Context, topic []byte, from, to time.Time, bu
 		return nil, err
 	}
 	defer s.leave()
-	counts, err := s.counts(topic, from.UnixNano(), to.UnixNano(), buckets)
-	return counts, s.damaged(err)
-}
-
-func (s *Shard) counts(topic []byte, from, to int64, buckets int) ([]uint64, error) {
-	counts := make([]uint64, buckets)
-	for i := range counts {
-		first, err := s.ix.AtTime(bound(from, to, i, buckets))
-		if err != nil {
-			return nil, err
-		}
-		end, err := s.ix.AtTime(bound(from, to, i+1, buckets))
-		if err != nil {
-			return nil, err
-		}
-		if counts[i], err = s.between(topic, first, end); err != nil {
-			return nil, err
-		}
+	times := make([]int64, buckets+1)
+	for i := range times {
+		times[i] = bound(from.UnixNano(), to.UnixNano(), i, buckets)
 	}
-	return counts, nil
+	counts, err := s.ix.Counts(topic, times)
+	return counts, s.damaged(err)
 }
 
 // bound is where the i-th of n even parts begins.
@@ -60,25 +45,4 @@ func bound(from, to int64, i, n int) int64 {
 	high, low := bits.Mul64(uint64(to-from), uint64(i))
 	at, _ := bits.Div64(high, low, uint64(n))
 	return from + int64(at)
-}
-
-func (s *Shard) between(topic []byte, first, end uint64) (n uint64, err error) {
-	if len(topic) == 0 {
-		return end - first, nil
-	}
-	it := s.ix.Topic(topic, first, false)
-	defer it.Close()
-	var at [128]index.Posting
-	for {
-		got, err := it.Next(at[:])
-		if err != nil || got == 0 {
-			return n, err
-		}
-		for _, p := range at[:got] {
-			if p.Offset >= end {
-				return n, nil
-			}
-			n++
-		}
-	}
 }
