@@ -124,6 +124,38 @@ func (c *Client) Streams(ctx context.Context, topic, prefix string) iter.Seq2[St
 	}
 }
 
+// CountsOptions says over which time events are counted, and how finely. Times are recorded times: time:RFC3339, time:YYYY-MM-DD
+// (UTC), -2h, start (when the topic was created) or end (now); "time:" may be left out.
+type CountsOptions struct {
+	// From is where the time begins; default: 24 hours before To.
+	From string
+	// To is where it ends; default: the end of the present hour.
+	To string
+	// Buckets is into how many parts it is divided, at most 10,000; 0: 24.
+	Buckets uint32
+}
+
+// Counts are events in even parts of the time from From (included) to To (excluded).
+type Counts struct {
+	From   time.Time     `json:"from"`
+	To     time.Time     `json:"to"` // at or after the end that was asked for, so that all parts are equally wide
+	Width  time.Duration `json:"width"`
+	Counts []uint64      `json:"counts"`
+}
+
+// Counts tells how many events of a topic were recorded over time. It counts every append that was acknowledged before it was
+// asked. Errors: CodeInvalid for a time, CodeTooLarge for too many buckets, CodeNotFound.
+func (c *Client) Counts(ctx context.Context, topic string, o CountsOptions) (Counts, error) {
+	req := &gestav1.CountsRequest{Topic: topic, From: o.From, To: o.To, Buckets: o.Buckets}
+	m, err := unary(ctx, c, reading, func(ctx context.Context, conn *grpc.ClientConn) (*gestav1.CountsResponse, error) {
+		return gestav1.NewTopicsClient(conn).Counts(ctx, req)
+	})
+	if err != nil {
+		return Counts{}, err
+	}
+	return Counts{timeOf(m.GetFrom()), timeOf(m.GetTo()), m.GetWidth().AsDuration(), m.GetCounts()}, nil
+}
+
 func topicOf(t *gestav1.Topic) Topic {
 	return Topic{t.GetName(), timeOf(t.GetCreated()), t.GetShard(), t.GetEvents()}
 }

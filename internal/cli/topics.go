@@ -9,6 +9,7 @@ import (
 type topicsCmd struct {
 	List     topicsListCmd     `cmd:"" help:"List the topics."`
 	Describe topicsDescribeCmd `cmd:"" help:"Tell about one topic."`
+	Counts   topicsCountsCmd   `cmd:"" help:"Tell how many events of a topic were recorded over time."`
 	Create   topicsCreateCmd   `cmd:"" help:"Create a topic, which the first append would do too."`
 	Delete   topicsDeleteCmd   `cmd:"" help:"Delete a topic that has no events."`
 }

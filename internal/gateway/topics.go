@@ -21,7 +21,7 @@ type TopicInfo struct {
 }
 
 func errUnknownTopic(name string) *errs.Error {
-	return errs.New(errs.NotFound, "there is no topic %s; create it with: gesta topics create %s", name, name).With("topic", name)
+	return errs.New(errs.NotFound, "there is no topic %s", name).With("topic", name)
 }
 
 // CreateTopic makes a topic; one that is there already is exists.
@@ -49,7 +49,7 @@ func (g *Gateway) ensureTopic(ctx context.Context, name string, noCreate bool) (
 		return false, nil
 	}
 	if noCreate {
-		return false, errUnknownTopic(name)
+		return false, errs.New(errs.NotFound, "there is no topic %s; create it with: gesta topics create %s", name, name).With("topic", name)
 	}
 	created, err = g.topics.EnsureTopic(ctx, name, FirstShard)
 	if created && g.listener.TopicCreated != nil {

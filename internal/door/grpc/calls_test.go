@@ -2,8 +2,10 @@ package grpc
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -154,6 +156,30 @@ func TestTopicsService(t *testing.T) {
 	wantCode(t, err, errs.Conflict)
 	_, err = topics.GetTopic(within(t), &gestav1.GetTopicRequest{Name: "none"})
 	wantCode(t, err, errs.NotFound)
+}
+
+func TestCounts(t *testing.T) {
+	f := open(t)
+	topics := gestav1.NewTopicsClient(f.conn)
+	f.append(t, "orders", "a", "orders", "b", "others", "a") // recorded at 1, 2 and 3 ns
+	c, err := topics.Counts(within(t), &gestav1.CountsRequest{Topic: "orders", From: "1970-01-01", To: "1970-01-01T00:00:00.000000004Z", Buckets: 2})
+	if err != nil || fmt.Sprint(c.GetCounts()) != "[1 1]" || c.GetWidth().AsDuration() != 2 || c.GetFrom().AsTime().UnixNano() != 0 || c.GetTo().AsTime().UnixNano() != 4 {
+		t.Fatal(c, err)
+	}
+	c, err = topics.Counts(within(t), &gestav1.CountsRequest{Topic: "orders"})
+	if err != nil || len(c.GetCounts()) != gateway.DefaultBuckets || c.GetWidth().AsDuration() != time.Hour {
+		t.Fatal(c, err)
+	}
+	for field, q := range map[string]*gestav1.CountsRequest{
+		"from": {Topic: "orders", From: "x"}, "to": {Topic: "orders", To: "3"}, "topic": {Topic: "A"},
+	} {
+		_, err := topics.Counts(within(t), q)
+		wantCode(t, err, errs.Invalid, "field", field)
+	}
+	_, err = topics.Counts(within(t), &gestav1.CountsRequest{Topic: "orders", Buckets: 10_001})
+	wantCode(t, err, errs.TooLarge, "field", "buckets")
+	_, err = topics.Counts(within(t), &gestav1.CountsRequest{Topic: "none"})
+	wantCode(t, err, errs.NotFound, "topic", "none")
 }
 
 func TestNodeService(t *testing.T) {

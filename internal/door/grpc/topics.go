@@ -3,6 +3,7 @@ package grpc
 import (
 	"context"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
@@ -65,6 +66,15 @@ func (t topicsServer) ListStreams(ctx context.Context, q *gestav1.ListStreamsReq
 		list.Streams = append(list.Streams, &gestav1.Stream{Key: string(s.Key), Revision: s.Revision, Offset: s.Offset, RecordedTime: recordedTime(s.Time)})
 	}
 	return list, nil
+}
+
+func (t topicsServer) Counts(ctx context.Context, q *gestav1.CountsRequest) (*gestav1.CountsResponse, error) {
+	who, _ := t.door.callerOf(ctx)
+	c, err := t.door.gate.Counts(ctx, who, gateway.CountsQuery{Topic: q.GetTopic(), From: q.GetFrom(), To: q.GetTo(), Buckets: uint64(q.GetBuckets())})
+	if err != nil {
+		return nil, err
+	}
+	return &gestav1.CountsResponse{From: timestamppb.New(c.From), To: timestamppb.New(c.To), Width: durationpb.New(c.Width), Counts: c.Counts}, nil
 }
 
 func topicMessage(t gateway.TopicInfo) *gestav1.Topic {

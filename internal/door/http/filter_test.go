@@ -20,10 +20,10 @@ func TestFilters(t *testing.T) {
 	tagged(t, f)
 	for filter, want := range map[string]string{
 		"tag=eu": "[1 2]", "tag=eu&tag=vip": "[2]", "tag=none": "[]",
-		"where=" + url.QueryEscape(`data.n > 2`):                          "[3 4]",
-		"where=" + url.QueryEscape(`"eu" in tags && revision < 2`):        "[1]",
-		"where=" + url.QueryEscape(`data.nothing == 1`):                   "[]",
-		"tag=vip&type=T&where=" + url.QueryEscape(`data.n != 2`):          "[3]",
+		"where=" + url.QueryEscape(`data.n > 2`):                           "[3 4]",
+		"where=" + url.QueryEscape(`"eu" in tags && revision < 2`):         "[1]",
+		"where=" + url.QueryEscape(`data.nothing == 1`):                    "[]",
+		"tag=vip&type=T&where=" + url.QueryEscape(`data.n != 2`):           "[3]",
 		"direction=backwards&limit=2&where=" + url.QueryEscape(`data.n<4`): "[3 2]",
 	} {
 		for _, path := range []string{"/v1/streams/a/k/events?", "/v1/topics/a/events?", "/v1/shards/1/events?"} {

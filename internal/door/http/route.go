@@ -48,6 +48,7 @@ func (d *Door) table() []route {
 		{pattern: "/v1/topics", get: d.listTopics, head: d.listTopics, log: true},
 		{pattern: "/v1/topics/{topic}", get: d.describeTopic, head: d.describeTopic, log: true},
 		{pattern: "/v1/topics/{topic}/streams", get: d.listStreams, head: d.listStreams, log: true},
+		{pattern: "/v1/topics/{topic}/counts", get: d.countTopic, head: d.countTopic, log: true},
 		{pattern: "/v1/cursors", get: d.listCursors, head: d.listCursors, log: true},
 		{pattern: "/v1/cursors/{name}", get: d.getCursor, head: d.getCursor, put: d.putCursor, del: d.deleteCursor, log: true},
 		{pattern: "/v1/status", get: d.status, head: d.status, log: true},
