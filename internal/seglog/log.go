@@ -169,6 +169,7 @@ func (l *Log) SegmentOf(i uint64) uint64 {
 type Segment struct {
 	Name        string
 	First, Last uint64 // Last is 0 when it holds no entry
+	Term        uint64 // of the last entry, or of the one before the segment
 	Bytes       int64  // that its entries and batch headers take
 	Full        bool   // no entry comes to it any more
 	Sealed      bool
@@ -193,6 +194,9 @@ func (s *segment) describe() Segment {
 	}
 	if s.empty() {
 		d.Last = 0
+	}
+	if d.Term = s.head.prevTerm; len(s.runs) > 0 {
+		d.Term = s.runs[len(s.runs)-1].term
 	}
 	if s.foot != nil {
 		d.Digest = s.foot.digest

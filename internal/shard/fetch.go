@@ -273,6 +273,34 @@ func storing(err error, path string) error {
 	return errs.New(errs.Unavailable, "store what a peer sends, %s: %w", path, err)
 }
 
+// Pieces lists the sealed segments of a shard, for a peer that compares or repairs its own.
+func (s *Shard) Pieces() (all []Piece) {
+	for _, seg := range s.Segments() {
+		if seg.Sealed {
+			all = append(all, pieceOf(seg))
+		}
+	}
+	return all
+}
+
+// Segments lists the segments of the shard's log; none once it is closed.
+func (s *Shard) Segments() []seglog.Segment {
+	if s.enter() != nil {
+		return nil
+	}
+	defer s.leave()
+	return s.disk.Log.Segments()
+}
+
+// Replace puts a segment from another folder in the place of a damaged one; see Scrubber.
+func (s *Shard) Replace(first uint64, from string) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.disk.Log.Replace(first, from)
+}
+
 // OpenSegment opens the file of one of this replica's sealed segments, for a peer that fetches it. The name is that of the file. It may
 // be read while the shard is closed, and until it is closed itself.
 func OpenSegment(fsys vfs.FS, dir string, number uint32, name string) (vfs.File, error) {

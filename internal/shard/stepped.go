@@ -149,6 +149,9 @@ func (s *Stepped) Cut() *seglog.Cut { return s.disk.Cut }
 // Segments lists the log's segments.
 func (s *Stepped) Segments() []seglog.Segment { return s.disk.Log.Segments() }
 
+// Replace puts a segment from another folder in the place of a damaged one; see Scrubber.
+func (s *Stepped) Replace(first uint64, from string) error { return s.disk.Log.Replace(first, from) }
+
 // Index is the shard's index.
 func (s *Stepped) Index() *index.Index { return s.ix }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gesta-db/gesta/api/eventwire"
@@ -121,7 +122,7 @@ func (c *client) build(o *op) *event.Commit {
 	a := event.Append{Topic: []byte(topic), Key: []byte(o.key), Expect: o.expect}
 	size := 0
 	for _, id := range o.ids {
-		e := eventwire.Event{ID: id, Type: "Happened", Data: []byte(`{"n":` + fmt.Sprint(c.w.rng.IntN(1e9)) + `}`)}
+		e := eventwire.Event{ID: id, Type: "Happened", Data: []byte(`{"n":` + fmt.Sprint(c.w.rng.IntN(1e9)) + `,"pad":"` + strings.Repeat("p", c.w.rng.IntN(350)) + `"}`)}
 		b := eventwire.AppendEvent(nil, &e)
 		a.Events = append(a.Events, event.Prepared{ID: []byte(id), Type: []byte(e.Type), Bytes: b})
 		size += len(b)

@@ -49,13 +49,14 @@ type world struct {
 	calm    bool
 	rotten  *node
 	clock   int64
+	step    int
 	failed  error // a client got an answer it must never get
 	stats   Stats
 }
 
 // Stats counts what a run has come across, so that a test can tell that it tested anything.
 type Stats struct {
-	Acked, Repeated, Conflicts, Unknown, Crashes, Elections, Cuts, Sealed, Rotten, Refused int
+	Acked, Repeated, Conflicts, Unknown, Crashes, Elections, Cuts, Sealed, Rotten, Refused, Broken, Shipped, Installed int
 }
 
 // node is one member: its disk survives a crash, the rest does not.
@@ -68,6 +69,8 @@ type node struct {
 	skew    time.Duration
 	index   *index.Index
 	applied uint64
+	offer   *shard.Manifest // of a leader, while it is far behind
+	asleep  int             // the step until which it stays down
 }
 
 // Run plays one seed. The error names the promise that did not hold.
@@ -100,7 +103,7 @@ func (w *world) play() error {
 	for i := range 4 {
 		w.clients = append(w.clients, newClient(w, i))
 	}
-	for range w.cfg.Steps {
+	for w.step = range w.cfg.Steps {
 		if err := errors.Join(w.act(), w.failed); err != nil {
 			return err
 		}
@@ -139,7 +142,7 @@ func (w *world) voters() []uint64 {
 // simLimits are small, so that a short run fills segments and forgets ids.
 func simLimits() limits.Limits {
 	l := limits.Default()
-	l.SegmentBytes, l.EntryBytes = 8<<10, 1<<10
+	l.SegmentBytes, l.EntryBytes = 4<<10, 1<<10
 	l.IDWindowEvents, l.IDWindow = 200, time.Hour
 	return l
 }
@@ -155,12 +158,8 @@ func (w *world) start(n *node) error {
 		return err
 	}
 	n.index = ix
-	cfg := shard.Config{
-		Number: 1, Cluster: "sim", Replica: n.id, Limits: simLimits(),
-		NewHistory: w.rng.Uint64, Salt: w.rng.Uint64, Logger: slog.New(slog.NewTextHandler(traceWriter{w, n.id}, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
-	}
 	n.faults = faultfs.New(n.disk)
-	n.shard, err = shard.OpenStepped(cfg, n.faults, "data", w.voters(), ix)
+	n.shard, err = shard.OpenStepped(w.config(n), n.faults, "data", w.voters(), ix)
 	if err != nil {
 		return fmt.Errorf("node %d does not open: %w", n.id, err)
 	}
@@ -169,6 +168,13 @@ func (w *world) start(n *node) error {
 		w.stats.Cuts++
 	}
 	return w.advance(n)
+}
+
+func (w *world) config(n *node) shard.Config {
+	return shard.Config{
+		Number: 1, Cluster: "sim", Replica: n.id, Limits: simLimits(),
+		Behind: 1 + int(w.cfg.Seed%3), NewHistory: w.rng.Uint64, Salt: w.rng.Uint64, Logger: slog.New(slog.NewTextHandler(traceWriter{w, n.id}, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+	}
 }
 
 // withoutTime leaves out the one thing in a log line that a seed does not decide.
@@ -196,6 +202,9 @@ func (t traceWriter) Write(p []byte) (int, error) {
 // act does one thing, chosen by the seed.
 func (w *world) act() error {
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
+	if n.offer != nil && w.rng.IntN(10) == 0 {
+		return w.ship(n)
+	}
 	switch x := w.rng.IntN(1000); {
 	case x < 450:
 		return w.deliver()
@@ -251,6 +260,9 @@ func (w *world) advance(n *node) error {
 	writes, messages, err := n.shard.Advance(w.now.Add(n.skew))
 	if err != nil {
 		return fmt.Errorf("node %d stopped: %w", n.id, err)
+	}
+	if m := n.shard.Offer(); m != nil {
+		n.offer = m
 	}
 	n.pending = append(n.pending, writes...)
 	w.net = append(w.net, messages...)
@@ -328,18 +340,31 @@ func (w *world) crash(n *node) error {
 	if n.shard == nil || len(n.pending) == 0 && w.rng.IntN(3) > 0 {
 		return nil
 	}
-	w.stats.Crashes++
-	w.trace("crash node %d", n.id)
 	if len(n.pending) > 0 && w.rng.IntN(2) == 0 {
 		w.tornStore(n)
 	}
-	for _, c := range w.clients {
-		c.crashed(n)
+	if w.rng.IntN(3) == 0 {
+		n.asleep = w.step + w.rng.IntN(3000) // long enough to fall far behind
 	}
+	return w.cutPower(n)
+}
+
+// cutPower takes a node down with what its disk had not synced.
+func (w *world) cutPower(n *node) error {
+	w.stats.Crashes++
+	w.trace("crash node %d", n.id)
 	segs := n.shard.Segments()
 	n.disk = n.disk.Crash()
 	w.rot(n, segs[len(segs)-1])
-	n.shard, n.pending, n.applied = nil, nil, 0
+	return w.down(n)
+}
+
+// down forgets what a node had in memory.
+func (w *world) down(n *node) error {
+	for _, c := range w.clients {
+		c.crashed(n)
+	}
+	n.shard, n.pending, n.applied, n.offer = nil, nil, 0, nil
 	err := n.index.Close()
 	n.index = nil
 	return err
@@ -374,7 +399,7 @@ func (w *world) rot(n *node, active seglog.Segment) {
 }
 
 func (w *world) restart(n *node) error {
-	if n.shard != nil {
+	if n.shard != nil || w.step < n.asleep && !w.calm {
 		return nil
 	}
 	w.trace("restart node %d", n.id)
@@ -419,6 +444,9 @@ func (w *world) settle() error {
 			return err
 		}
 		if err := w.deliver(); err != nil {
+			return err
+		}
+		if err := w.ship(n); err != nil {
 			return err
 		}
 		if i%20 == 0 {
