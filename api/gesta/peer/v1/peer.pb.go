@@ -789,8 +789,10 @@ func (x *ForwardCall) GetCaller() string {
 
 // ForwardResponse is a frame of replies.
 type ForwardResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Replies       []*ForwardReply        `protobuf:"bytes,1,rep,name=replies,proto3" json:"replies,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Replies []*ForwardReply        `protobuf:"bytes,1,rep,name=replies,proto3" json:"replies,omitempty"`
+	// The leader takes no more on this stream: send nothing more, close this direction, and wait for what is still open.
+	Closing       bool `protobuf:"varint,2,opt,name=closing,proto3" json:"closing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -830,6 +832,13 @@ func (x *ForwardResponse) GetReplies() []*ForwardReply {
 		return x.Replies
 	}
 	return nil
+}
+
+func (x *ForwardResponse) GetClosing() bool {
+	if x != nil {
+		return x.Closing
+	}
+	return false
 }
 
 // ForwardReply is a call's outcome.
@@ -1584,9 +1593,10 @@ const file_gesta_peer_v1_peer_proto_rawDesc = "" +
 	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x16\n" +
 	"\x06append\x18\x03 \x01(\fR\x06append\x12#\n" +
 	"\rtimeout_nanos\x18\x04 \x01(\x04R\ftimeoutNanos\x12\x16\n" +
-	"\x06caller\x18\x05 \x01(\tR\x06caller\"H\n" +
+	"\x06caller\x18\x05 \x01(\tR\x06caller\"b\n" +
 	"\x0fForwardResponse\x125\n" +
-	"\areplies\x18\x01 \x03(\v2\x1b.gesta.peer.v1.ForwardReplyR\areplies\"\x90\x01\n" +
+	"\areplies\x18\x01 \x03(\v2\x1b.gesta.peer.v1.ForwardReplyR\areplies\x12\x18\n" +
+	"\aclosing\x18\x02 \x01(\bR\aclosing\"\x90\x01\n" +
 	"\fForwardReply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x122\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x16.gesta.peer.v1.OutcomeH\x00R\aoutcome\x122\n" +
