@@ -150,7 +150,7 @@ func (c *commits) forward() error {
 	ctx, cut := context.WithCancelCause(c.link.ctx)
 	defer cut(errClosed)
 	late := time.AfterFunc(handshakeWait, func() { cut(errNoAnswer) })
-	stream, err := c.link.open(ctx, conn, peerv1.Peer_Forward_FullMethodName)
+	stream, err := c.link.open(ctx, conn, peerv1.Peer_Forward_FullMethodName, nil)
 	if !late.Stop() && err == nil {
 		err = errNoAnswer
 	}
@@ -253,7 +253,12 @@ func appendCall(dst []byte, one *commit, now time.Time) []byte {
 		if !one.call.Deadline.IsZero() {
 			dst = appendNumber(dst, tagTimeout, uint64(max(1, one.call.Deadline.Sub(now))))
 		}
-		return appendBytes(dst, tagCaller, []byte(one.caller))
+		dst = appendBytes(dst, tagCaller, []byte(one.caller))
+		if r := one.call.Commit.Request; r != nil {
+			dst = appendBytes(dst, tagRequest, r[:])
+		}
+		dst = appendPayload(dst, tagReply, one.call.Commit.Reply)
+		return appendState(dst, one.call.Commit.State)
 	})
 }
 

@@ -22,6 +22,9 @@ const (
 	tagAppend  = 3<<3 | 2
 	tagTimeout = 4 << 3
 	tagCaller  = 5<<3 | 2
+	tagRequest = 6<<3 | 2
+	tagReply   = 7<<3 | 2
+	tagCarried = 8<<3 | 2
 
 	tagAppendStream  = 1<<3 | 2 // AppendRequest
 	tagAppendCommand = 2<<3 | 2
@@ -45,6 +48,7 @@ const (
 	tagWritten  = 1<<3 | 2 // Outcome
 	tagPlace    = 2<<3 | 2
 	tagRepeated = 3 << 3
+	tagFormer   = 4<<3 | 2
 
 	tagHistory = 2<<3 | 1 // Place
 	tagOffset  = 3 << 3
@@ -142,7 +146,11 @@ type forwarded struct {
 	request []byte
 	timeout time.Duration // 0: none
 	caller  []byte
-	err     error
+	// what the commit has beside its events
+	digest []byte
+	reply  *event.Payload
+	state  *event.State
+	err    error
 }
 
 // mostCalls bounds the calls of a frame: each costs memory beyond its bytes.
@@ -176,7 +184,15 @@ func splitCall(b []byte) (c forwarded) {
 			c.timeout = time.Duration(min(v, math.MaxInt64))
 		case number == 5 && kind == protowire.BytesType:
 			c.caller = b
-		case number > 5 && c.err == nil:
+		case number == 6 && kind == protowire.BytesType && len(b) == 32:
+			c.digest = b
+		case number == 7 && kind == protowire.BytesType:
+			c.reply = new(event.Payload)
+			return decodePayload(b, c.reply)
+		case number == 8 && kind == protowire.BytesType:
+			c.state = new(event.State)
+			return decodeState(b, c.state)
+		case number > 8 && c.err == nil:
 			c.err = errs.New(errs.Unsupported, "a forwarded commit has a field that this release does not know; nothing was written: upgrade this node")
 		default:
 			return malformed("a forwarded commit")
@@ -211,7 +227,8 @@ func appendOutcome(dst []byte, o *event.Outcome) []byte {
 		})
 	}
 	dst = appendLengthed(dst, tagPlace, func(dst []byte) []byte { return appendPlace(dst, o.Position) })
-	return appendFlag(dst, tagRepeated, o.Repeated)
+	dst = appendFlag(dst, tagRepeated, o.Repeated)
+	return appendPayload(dst, tagFormer, o.Reply)
 }
 
 func appendFailure(dst []byte, e *errs.Error) []byte {
@@ -231,7 +248,7 @@ type reply struct {
 	id      uint64
 	outcome event.Outcome
 	err     error
-	// whole is false when what came says neither how the call ended.
+	// whole is false when what came does not say how the call ended
 	whole bool
 }
 
@@ -284,6 +301,9 @@ func decodeOutcome(b []byte, o *event.Outcome) error {
 			return decodePlace(b, &o.Position)
 		case number == 3 && kind == protowire.VarintType:
 			o.Repeated = v != 0
+		case number == 4 && kind == protowire.BytesType:
+			o.Reply = new(event.Payload)
+			return decodePayload(b, o.Reply)
 		}
 		return nil
 	})

@@ -154,6 +154,9 @@ func (t *Transport) take(stream grpc.ServerStream, from Peer, class Class, x *ex
 			k.health, k.healthAt = x.health, now
 		}
 	})
+	if x.health != nil && t.o.Heard != nil {
+		t.o.Heard(from.Incarnation, x.health, now)
+	}
 	for _, d := range x.groups {
 		if ms := t.mine(from, d.ms); len(ms) > 0 {
 			t.o.Handler.Deliver(d.group, ms)

@@ -125,13 +125,10 @@ func (in *intake) arrive(w *forwarded) *arrived {
 	in.bytes += int64(a.size)
 	in.mu.Unlock()
 	a.Done, a.User = answer, a
-	switch {
-	case w.err != nil:
-		a.Err = w.err
-	case in.t.draining.Err() != nil:
+	if in.t.draining.Err() != nil {
 		a.Err = in.t.errDraining()
-	default:
-		a.Commit, a.Err = event.DecodeAppendRequest(w.request, in.t.o.Limits, rand.Text)
+	} else {
+		a.Commit, a.Err = w.commit(in.t.o.Limits, rand.Text)
 	}
 	if w.timeout > 0 {
 		a.Deadline = time.Now().Add(w.timeout)

@@ -132,7 +132,7 @@ func (n *lane) attempt() (stood bool, err error) {
 	defer cut(errClosed)
 	late := time.AfterFunc(handshakeWait, func() { cut(errNoAnswer) })
 	defer late.Stop()
-	stream, err := n.link.open(ctx, conn, peerv1.Peer_Exchange_FullMethodName)
+	stream, err := n.link.open(ctx, conn, peerv1.Peer_Exchange_FullMethodName, nil)
 	if err != nil {
 		return false, because(ctx, err)
 	}
@@ -379,4 +379,5 @@ func (n *lane) load() (bytes int64, dropped uint64) {
 	return n.bytes, n.dropped
 }
 
-var exchangeDesc = grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+// bothWays is what a client tells gRPC of a stream.
+var bothWays = grpc.StreamDesc{ClientStreams: true, ServerStreams: true}

@@ -102,16 +102,15 @@ func (l *link) hangUp() {
 	}
 }
 
-// open opens a stream and waits until the peer has accepted it. First are the messages to send before that.
-func (l *link) open(ctx context.Context, conn *grpc.ClientConn, method string, first ...any) (grpc.ClientStream, error) {
-	stream, err := conn.NewStream(l.t.addressed(ctx, l.to), &exchangeDesc, method)
+// open opens a stream and waits until the peer has accepted it. Question is all that is sent on one that only the peer sends on.
+func (l *link) open(ctx context.Context, conn *grpc.ClientConn, method string, question any) (grpc.ClientStream, error) {
+	stream, err := conn.NewStream(l.t.addressed(ctx, l.to), &bothWays, method)
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range first {
-		if err := stream.SendMsg(m); err != nil {
-			break // Header tells why
-		}
+	if question != nil { // Header tells what went wrong
+		_ = stream.SendMsg(question)
+		_ = stream.CloseSend()
 	}
 	md, err := stream.Header()
 	if err != nil {

@@ -45,6 +45,8 @@ type Options struct {
 	Level func() uint32
 	// Admit, which may be nil, refuses a peer that means this incarnation: one that was removed, or one under another's node id.
 	Admit func(Peer) error
+	// Heard, which may be nil, is given every peer's health as it comes. It must be quick.
+	Heard func(from uint64, health []byte, at time.Time)
 	// Where makes a condition of its text, for reads that peers ask for; nil: such reads are refused.
 	Where func(text string) (event.Predicate, error)
 }

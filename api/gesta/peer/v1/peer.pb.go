@@ -717,7 +717,12 @@ type ForwardCall struct {
 	// How much longer the caller waits, in nanoseconds; 0: for ever.
 	TimeoutNanos uint64 `protobuf:"varint,4,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`
 	// For whom it is written, as the forwarding node knows them; empty: nobody in particular.
-	Caller        string `protobuf:"bytes,5,opt,name=caller,proto3" json:"caller,omitempty"`
+	Caller string `protobuf:"bytes,5,opt,name=caller,proto3" json:"caller,omitempty"`
+	// What names the request instead of its events, 32 bytes; empty: nothing.
+	Request []byte `protobuf:"bytes,6,opt,name=request,proto3" json:"request,omitempty"`
+	// The reply and the state that the commit carries.
+	Reply         *Payload      `protobuf:"bytes,7,opt,name=reply,proto3" json:"reply,omitempty"`
+	State         *CarriedState `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -787,6 +792,141 @@ func (x *ForwardCall) GetCaller() string {
 	return ""
 }
 
+func (x *ForwardCall) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *ForwardCall) GetReply() *Payload {
+	if x != nil {
+		return x.Reply
+	}
+	return nil
+}
+
+func (x *ForwardCall) GetState() *CarriedState {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+// Payload is data in the words of the user.
+type Payload struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ContentType   string                 `protobuf:"bytes,1,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Payload) Reset() {
+	*x = Payload{}
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Payload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Payload) ProtoMessage() {}
+
+func (x *Payload) ProtoReflect() protoreflect.Message {
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Payload.ProtoReflect.Descriptor instead.
+func (*Payload) Descriptor() ([]byte, []int) {
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Payload) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *Payload) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Payload) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// CarriedState is what an entity's events amount to.
+type CarriedState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Payload       *Payload               `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CarriedState) Reset() {
+	*x = CarriedState{}
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CarriedState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CarriedState) ProtoMessage() {}
+
+func (x *CarriedState) ProtoReflect() protoreflect.Message {
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CarriedState.ProtoReflect.Descriptor instead.
+func (*CarriedState) Descriptor() ([]byte, []int) {
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CarriedState) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CarriedState) GetPayload() *Payload {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
 // ForwardResponse is a frame of replies.
 type ForwardResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -799,7 +939,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[11]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +951,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[11]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +964,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{11}
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ForwardResponse) GetReplies() []*ForwardReply {
@@ -856,7 +996,7 @@ type ForwardReply struct {
 
 func (x *ForwardReply) Reset() {
 	*x = ForwardReply{}
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[12]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1008,7 @@ func (x *ForwardReply) String() string {
 func (*ForwardReply) ProtoMessage() {}
 
 func (x *ForwardReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[12]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1021,7 @@ func (x *ForwardReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardReply.ProtoReflect.Descriptor instead.
 func (*ForwardReply) Descriptor() ([]byte, []int) {
-	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{12}
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ForwardReply) GetId() uint64 {
@@ -936,16 +1076,18 @@ func (*ForwardReply_Failure) isForwardReply_Result() {}
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One for each of the commit's streams, in its order.
-	Streams       []*Written `protobuf:"bytes,1,rep,name=streams,proto3" json:"streams,omitempty"`
-	Place         *Place     `protobuf:"bytes,2,opt,name=place,proto3" json:"place,omitempty"`
-	Repeated      bool       `protobuf:"varint,3,opt,name=repeated,proto3" json:"repeated,omitempty"`
+	Streams  []*Written `protobuf:"bytes,1,rep,name=streams,proto3" json:"streams,omitempty"`
+	Place    *Place     `protobuf:"bytes,2,opt,name=place,proto3" json:"place,omitempty"`
+	Repeated bool       `protobuf:"varint,3,opt,name=repeated,proto3" json:"repeated,omitempty"`
+	// What was answered the first time, when it is repeated.
+	Reply         *Payload `protobuf:"bytes,4,opt,name=reply,proto3" json:"reply,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[13]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1099,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[13]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1112,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{13}
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Outcome) GetStreams() []*Written {
@@ -994,6 +1136,13 @@ func (x *Outcome) GetRepeated() bool {
 	return false
 }
 
+func (x *Outcome) GetReply() *Payload {
+	if x != nil {
+		return x.Reply
+	}
+	return nil
+}
+
 // Written is where the events of one stream are.
 type Written struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1007,7 +1156,7 @@ type Written struct {
 
 func (x *Written) Reset() {
 	*x = Written{}
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[14]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1168,7 @@ func (x *Written) String() string {
 func (*Written) ProtoMessage() {}
 
 func (x *Written) ProtoReflect() protoreflect.Message {
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[14]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1181,7 @@ func (x *Written) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Written.ProtoReflect.Descriptor instead.
 func (*Written) Descriptor() ([]byte, []int) {
-	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{14}
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Written) GetFirstRevision() uint64 {
@@ -1075,7 +1224,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[15]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1236,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[15]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1249,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{15}
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Place) GetShard() uint32 {
@@ -1136,7 +1285,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[16]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1297,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[16]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1310,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{16}
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Failure) GetCode() string {
@@ -1210,7 +1359,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[17]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1371,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[17]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1384,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{17}
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadRequest) GetShard() uint32 {
@@ -1343,7 +1492,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1504,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[18]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1368,7 +1517,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{18}
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReadResponse) GetEvents() [][]byte {
@@ -1413,7 +1562,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1574,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[19]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1587,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{19}
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *FetchRequest) GetGroup() uint32 {
@@ -1484,7 +1633,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1645,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gesta_peer_v1_peer_proto_msgTypes[20]
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1658,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{20}
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FetchResponse) GetSize() uint64 {
@@ -1543,6 +1692,268 @@ func (x *FetchResponse) GetData() []byte {
 func (x *FetchResponse) GetChecksum() uint32 {
 	if x != nil {
 		return x.Checksum
+	}
+	return 0
+}
+
+// ShardQuestion is the body of the calls about a shard (shard.head, shard.streams, shard.events, shard.counts); each sets what it
+// needs.
+type ShardQuestion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shard uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Topic []byte                 `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
+	Key   []byte                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Of a list of streams: those with the prefix, after a key when has_after, at most so many.
+	Prefix   []byte `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	After    []byte `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	HasAfter bool   `protobuf:"varint,6,opt,name=has_after,json=hasAfter,proto3" json:"has_after,omitempty"`
+	Limit    uint32 `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Of counts: the time from one moment to another, in nanoseconds since 1970 UTC, and into how many parts it is cut.
+	FromUnixNanos uint64 `protobuf:"fixed64,8,opt,name=from_unix_nanos,json=fromUnixNanos,proto3" json:"from_unix_nanos,omitempty"`
+	ToUnixNanos   uint64 `protobuf:"fixed64,9,opt,name=to_unix_nanos,json=toUnixNanos,proto3" json:"to_unix_nanos,omitempty"`
+	Buckets       uint32 `protobuf:"varint,10,opt,name=buckets,proto3" json:"buckets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShardQuestion) Reset() {
+	*x = ShardQuestion{}
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShardQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShardQuestion) ProtoMessage() {}
+
+func (x *ShardQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShardQuestion.ProtoReflect.Descriptor instead.
+func (*ShardQuestion) Descriptor() ([]byte, []int) {
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ShardQuestion) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *ShardQuestion) GetTopic() []byte {
+	if x != nil {
+		return x.Topic
+	}
+	return nil
+}
+
+func (x *ShardQuestion) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ShardQuestion) GetPrefix() []byte {
+	if x != nil {
+		return x.Prefix
+	}
+	return nil
+}
+
+func (x *ShardQuestion) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *ShardQuestion) GetHasAfter() bool {
+	if x != nil {
+		return x.HasAfter
+	}
+	return false
+}
+
+func (x *ShardQuestion) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ShardQuestion) GetFromUnixNanos() uint64 {
+	if x != nil {
+		return x.FromUnixNanos
+	}
+	return 0
+}
+
+func (x *ShardQuestion) GetToUnixNanos() uint64 {
+	if x != nil {
+		return x.ToUnixNanos
+	}
+	return 0
+}
+
+func (x *ShardQuestion) GetBuckets() uint32 {
+	if x != nil {
+		return x.Buckets
+	}
+	return 0
+}
+
+// ShardAnswer answers a ShardQuestion.
+type ShardAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The head, or the streams.
+	Heads []*StreamHead `protobuf:"bytes,1,rep,name=heads,proto3" json:"heads,omitempty"`
+	// There are more streams.
+	More bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	// A position that includes the head.
+	Place *Place `protobuf:"bytes,3,opt,name=place,proto3" json:"place,omitempty"`
+	// The numbers of events.
+	Counts        []uint64 `protobuf:"varint,4,rep,packed,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShardAnswer) Reset() {
+	*x = ShardAnswer{}
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShardAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShardAnswer) ProtoMessage() {}
+
+func (x *ShardAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShardAnswer.ProtoReflect.Descriptor instead.
+func (*ShardAnswer) Descriptor() ([]byte, []int) {
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ShardAnswer) GetHeads() []*StreamHead {
+	if x != nil {
+		return x.Heads
+	}
+	return nil
+}
+
+func (x *ShardAnswer) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *ShardAnswer) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *ShardAnswer) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// StreamHead is where a stream ends.
+type StreamHead struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Offset        uint64                 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	UnixNanos     uint64                 `protobuf:"fixed64,4,opt,name=unix_nanos,json=unixNanos,proto3" json:"unix_nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamHead) Reset() {
+	*x = StreamHead{}
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamHead) ProtoMessage() {}
+
+func (x *StreamHead) ProtoReflect() protoreflect.Message {
+	mi := &file_gesta_peer_v1_peer_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamHead.ProtoReflect.Descriptor instead.
+func (*StreamHead) Descriptor() ([]byte, []int) {
+	return file_gesta_peer_v1_peer_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *StreamHead) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *StreamHead) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *StreamHead) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *StreamHead) GetUnixNanos() uint64 {
+	if x != nil {
+		return x.UnixNanos
 	}
 	return 0
 }
@@ -1587,13 +1998,23 @@ const file_gesta_peer_v1_peer_proto_rawDesc = "" +
 	"\fCallResponse\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body\"B\n" +
 	"\x0eForwardRequest\x120\n" +
-	"\x05calls\x18\x01 \x03(\v2\x1a.gesta.peer.v1.ForwardCallR\x05calls\"\x88\x01\n" +
+	"\x05calls\x18\x01 \x03(\v2\x1a.gesta.peer.v1.ForwardCallR\x05calls\"\x83\x02\n" +
 	"\vForwardCall\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05shard\x18\x02 \x01(\rR\x05shard\x12\x16\n" +
 	"\x06append\x18\x03 \x01(\fR\x06append\x12#\n" +
 	"\rtimeout_nanos\x18\x04 \x01(\x04R\ftimeoutNanos\x12\x16\n" +
-	"\x06caller\x18\x05 \x01(\tR\x06caller\"b\n" +
+	"\x06caller\x18\x05 \x01(\tR\x06caller\x12\x18\n" +
+	"\arequest\x18\x06 \x01(\fR\arequest\x12,\n" +
+	"\x05reply\x18\a \x01(\v2\x16.gesta.peer.v1.PayloadR\x05reply\x121\n" +
+	"\x05state\x18\b \x01(\v2\x1b.gesta.peer.v1.CarriedStateR\x05state\"T\n" +
+	"\aPayload\x12!\n" +
+	"\fcontent_type\x18\x01 \x01(\tR\vcontentType\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\"Z\n" +
+	"\fCarriedState\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
+	"\apayload\x18\x02 \x01(\v2\x16.gesta.peer.v1.PayloadR\apayload\"b\n" +
 	"\x0fForwardResponse\x125\n" +
 	"\areplies\x18\x01 \x03(\v2\x1b.gesta.peer.v1.ForwardReplyR\areplies\x12\x18\n" +
 	"\aclosing\x18\x02 \x01(\bR\aclosing\"\x90\x01\n" +
@@ -1601,11 +2022,12 @@ const file_gesta_peer_v1_peer_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x122\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x16.gesta.peer.v1.OutcomeH\x00R\aoutcome\x122\n" +
 	"\afailure\x18\x03 \x01(\v2\x16.gesta.peer.v1.FailureH\x00R\afailureB\b\n" +
-	"\x06result\"\x83\x01\n" +
+	"\x06result\"\xb1\x01\n" +
 	"\aOutcome\x120\n" +
 	"\astreams\x18\x01 \x03(\v2\x16.gesta.peer.v1.WrittenR\astreams\x12*\n" +
 	"\x05place\x18\x02 \x01(\v2\x14.gesta.peer.v1.PlaceR\x05place\x12\x1a\n" +
-	"\brepeated\x18\x03 \x01(\bR\brepeated\"\x99\x01\n" +
+	"\brepeated\x18\x03 \x01(\bR\brepeated\x12,\n" +
+	"\x05reply\x18\x04 \x01(\v2\x16.gesta.peer.v1.PayloadR\x05reply\"\x99\x01\n" +
 	"\aWritten\x12%\n" +
 	"\x0efirst_revision\x18\x01 \x01(\x04R\rfirstRevision\x12#\n" +
 	"\rlast_revision\x18\x02 \x01(\x04R\flastRevision\x12!\n" +
@@ -1654,7 +2076,31 @@ const file_gesta_peer_v1_peer_proto_rawDesc = "" +
 	"\bidentity\x18\x02 \x01(\fR\bidentity\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12\x1a\n" +
-	"\bchecksum\x18\x05 \x01(\aR\bchecksum*[\n" +
+	"\bchecksum\x18\x05 \x01(\aR\bchecksum\"\x94\x02\n" +
+	"\rShardQuestion\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05topic\x18\x02 \x01(\fR\x05topic\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\fR\x03key\x12\x16\n" +
+	"\x06prefix\x18\x04 \x01(\fR\x06prefix\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\fR\x05after\x12\x1b\n" +
+	"\thas_after\x18\x06 \x01(\bR\bhasAfter\x12\x14\n" +
+	"\x05limit\x18\a \x01(\rR\x05limit\x12&\n" +
+	"\x0ffrom_unix_nanos\x18\b \x01(\x06R\rfromUnixNanos\x12\"\n" +
+	"\rto_unix_nanos\x18\t \x01(\x06R\vtoUnixNanos\x12\x18\n" +
+	"\abuckets\x18\n" +
+	" \x01(\rR\abuckets\"\x96\x01\n" +
+	"\vShardAnswer\x12/\n" +
+	"\x05heads\x18\x01 \x03(\v2\x19.gesta.peer.v1.StreamHeadR\x05heads\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12*\n" +
+	"\x05place\x18\x03 \x01(\v2\x14.gesta.peer.v1.PlaceR\x05place\x12\x16\n" +
+	"\x06counts\x18\x04 \x03(\x04R\x06counts\"q\n" +
+	"\n" +
+	"StreamHead\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x1d\n" +
+	"\n" +
+	"unix_nanos\x18\x04 \x01(\x06R\tunixNanos*[\n" +
 	"\vStreamClass\x12\x1c\n" +
 	"\x18STREAM_CLASS_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14STREAM_CLASS_CONTROL\x10\x01\x12\x14\n" +
@@ -1684,7 +2130,7 @@ func file_gesta_peer_v1_peer_proto_rawDescGZIP() []byte {
 }
 
 var file_gesta_peer_v1_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_gesta_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_gesta_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_gesta_peer_v1_peer_proto_goTypes = []any{
 	(StreamClass)(0),         // 0: gesta.peer.v1.StreamClass
 	(ReadScope)(0),           // 1: gesta.peer.v1.ReadScope
@@ -1699,17 +2145,22 @@ var file_gesta_peer_v1_peer_proto_goTypes = []any{
 	(*CallResponse)(nil),     // 10: gesta.peer.v1.CallResponse
 	(*ForwardRequest)(nil),   // 11: gesta.peer.v1.ForwardRequest
 	(*ForwardCall)(nil),      // 12: gesta.peer.v1.ForwardCall
-	(*ForwardResponse)(nil),  // 13: gesta.peer.v1.ForwardResponse
-	(*ForwardReply)(nil),     // 14: gesta.peer.v1.ForwardReply
-	(*Outcome)(nil),          // 15: gesta.peer.v1.Outcome
-	(*Written)(nil),          // 16: gesta.peer.v1.Written
-	(*Place)(nil),            // 17: gesta.peer.v1.Place
-	(*Failure)(nil),          // 18: gesta.peer.v1.Failure
-	(*ReadRequest)(nil),      // 19: gesta.peer.v1.ReadRequest
-	(*ReadResponse)(nil),     // 20: gesta.peer.v1.ReadResponse
-	(*FetchRequest)(nil),     // 21: gesta.peer.v1.FetchRequest
-	(*FetchResponse)(nil),    // 22: gesta.peer.v1.FetchResponse
-	nil,                      // 23: gesta.peer.v1.Failure.DetailsEntry
+	(*Payload)(nil),          // 13: gesta.peer.v1.Payload
+	(*CarriedState)(nil),     // 14: gesta.peer.v1.CarriedState
+	(*ForwardResponse)(nil),  // 15: gesta.peer.v1.ForwardResponse
+	(*ForwardReply)(nil),     // 16: gesta.peer.v1.ForwardReply
+	(*Outcome)(nil),          // 17: gesta.peer.v1.Outcome
+	(*Written)(nil),          // 18: gesta.peer.v1.Written
+	(*Place)(nil),            // 19: gesta.peer.v1.Place
+	(*Failure)(nil),          // 20: gesta.peer.v1.Failure
+	(*ReadRequest)(nil),      // 21: gesta.peer.v1.ReadRequest
+	(*ReadResponse)(nil),     // 22: gesta.peer.v1.ReadResponse
+	(*FetchRequest)(nil),     // 23: gesta.peer.v1.FetchRequest
+	(*FetchResponse)(nil),    // 24: gesta.peer.v1.FetchResponse
+	(*ShardQuestion)(nil),    // 25: gesta.peer.v1.ShardQuestion
+	(*ShardAnswer)(nil),      // 26: gesta.peer.v1.ShardAnswer
+	(*StreamHead)(nil),       // 27: gesta.peer.v1.StreamHead
+	nil,                      // 28: gesta.peer.v1.Failure.DetailsEntry
 }
 var file_gesta_peer_v1_peer_proto_depIdxs = []int32{
 	0,  // 0: gesta.peer.v1.ExchangeRequest.stream_class:type_name -> gesta.peer.v1.StreamClass
@@ -1718,29 +2169,35 @@ var file_gesta_peer_v1_peer_proto_depIdxs = []int32{
 	6,  // 3: gesta.peer.v1.ExchangeRequest.health:type_name -> gesta.peer.v1.Health
 	8,  // 4: gesta.peer.v1.ExchangeResponse.pong:type_name -> gesta.peer.v1.Pong
 	12, // 5: gesta.peer.v1.ForwardRequest.calls:type_name -> gesta.peer.v1.ForwardCall
-	14, // 6: gesta.peer.v1.ForwardResponse.replies:type_name -> gesta.peer.v1.ForwardReply
-	15, // 7: gesta.peer.v1.ForwardReply.outcome:type_name -> gesta.peer.v1.Outcome
-	18, // 8: gesta.peer.v1.ForwardReply.failure:type_name -> gesta.peer.v1.Failure
-	16, // 9: gesta.peer.v1.Outcome.streams:type_name -> gesta.peer.v1.Written
-	17, // 10: gesta.peer.v1.Outcome.place:type_name -> gesta.peer.v1.Place
-	23, // 11: gesta.peer.v1.Failure.details:type_name -> gesta.peer.v1.Failure.DetailsEntry
-	1,  // 12: gesta.peer.v1.ReadRequest.scope:type_name -> gesta.peer.v1.ReadScope
-	17, // 13: gesta.peer.v1.ReadResponse.place:type_name -> gesta.peer.v1.Place
-	3,  // 14: gesta.peer.v1.Peer.Exchange:input_type -> gesta.peer.v1.ExchangeRequest
-	9,  // 15: gesta.peer.v1.Peer.Call:input_type -> gesta.peer.v1.CallRequest
-	11, // 16: gesta.peer.v1.Peer.Forward:input_type -> gesta.peer.v1.ForwardRequest
-	19, // 17: gesta.peer.v1.Peer.Read:input_type -> gesta.peer.v1.ReadRequest
-	21, // 18: gesta.peer.v1.Peer.Fetch:input_type -> gesta.peer.v1.FetchRequest
-	7,  // 19: gesta.peer.v1.Peer.Exchange:output_type -> gesta.peer.v1.ExchangeResponse
-	10, // 20: gesta.peer.v1.Peer.Call:output_type -> gesta.peer.v1.CallResponse
-	13, // 21: gesta.peer.v1.Peer.Forward:output_type -> gesta.peer.v1.ForwardResponse
-	20, // 22: gesta.peer.v1.Peer.Read:output_type -> gesta.peer.v1.ReadResponse
-	22, // 23: gesta.peer.v1.Peer.Fetch:output_type -> gesta.peer.v1.FetchResponse
-	19, // [19:24] is the sub-list for method output_type
-	14, // [14:19] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	13, // 6: gesta.peer.v1.ForwardCall.reply:type_name -> gesta.peer.v1.Payload
+	14, // 7: gesta.peer.v1.ForwardCall.state:type_name -> gesta.peer.v1.CarriedState
+	13, // 8: gesta.peer.v1.CarriedState.payload:type_name -> gesta.peer.v1.Payload
+	16, // 9: gesta.peer.v1.ForwardResponse.replies:type_name -> gesta.peer.v1.ForwardReply
+	17, // 10: gesta.peer.v1.ForwardReply.outcome:type_name -> gesta.peer.v1.Outcome
+	20, // 11: gesta.peer.v1.ForwardReply.failure:type_name -> gesta.peer.v1.Failure
+	18, // 12: gesta.peer.v1.Outcome.streams:type_name -> gesta.peer.v1.Written
+	19, // 13: gesta.peer.v1.Outcome.place:type_name -> gesta.peer.v1.Place
+	13, // 14: gesta.peer.v1.Outcome.reply:type_name -> gesta.peer.v1.Payload
+	28, // 15: gesta.peer.v1.Failure.details:type_name -> gesta.peer.v1.Failure.DetailsEntry
+	1,  // 16: gesta.peer.v1.ReadRequest.scope:type_name -> gesta.peer.v1.ReadScope
+	19, // 17: gesta.peer.v1.ReadResponse.place:type_name -> gesta.peer.v1.Place
+	27, // 18: gesta.peer.v1.ShardAnswer.heads:type_name -> gesta.peer.v1.StreamHead
+	19, // 19: gesta.peer.v1.ShardAnswer.place:type_name -> gesta.peer.v1.Place
+	3,  // 20: gesta.peer.v1.Peer.Exchange:input_type -> gesta.peer.v1.ExchangeRequest
+	9,  // 21: gesta.peer.v1.Peer.Call:input_type -> gesta.peer.v1.CallRequest
+	11, // 22: gesta.peer.v1.Peer.Forward:input_type -> gesta.peer.v1.ForwardRequest
+	21, // 23: gesta.peer.v1.Peer.Read:input_type -> gesta.peer.v1.ReadRequest
+	23, // 24: gesta.peer.v1.Peer.Fetch:input_type -> gesta.peer.v1.FetchRequest
+	7,  // 25: gesta.peer.v1.Peer.Exchange:output_type -> gesta.peer.v1.ExchangeResponse
+	10, // 26: gesta.peer.v1.Peer.Call:output_type -> gesta.peer.v1.CallResponse
+	15, // 27: gesta.peer.v1.Peer.Forward:output_type -> gesta.peer.v1.ForwardResponse
+	22, // 28: gesta.peer.v1.Peer.Read:output_type -> gesta.peer.v1.ReadResponse
+	24, // 29: gesta.peer.v1.Peer.Fetch:output_type -> gesta.peer.v1.FetchResponse
+	25, // [25:30] is the sub-list for method output_type
+	20, // [20:25] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_gesta_peer_v1_peer_proto_init() }
@@ -1748,7 +2205,7 @@ func file_gesta_peer_v1_peer_proto_init() {
 	if File_gesta_peer_v1_peer_proto != nil {
 		return
 	}
-	file_gesta_peer_v1_peer_proto_msgTypes[12].OneofWrappers = []any{
+	file_gesta_peer_v1_peer_proto_msgTypes[14].OneofWrappers = []any{
 		(*ForwardReply_Outcome)(nil),
 		(*ForwardReply_Failure)(nil),
 	}
@@ -1758,7 +2215,7 @@ func file_gesta_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gesta_peer_v1_peer_proto_rawDesc), len(file_gesta_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
