@@ -71,7 +71,7 @@ func TestReadsOfAnotherNode(t *testing.T) {
 		specs <- spec
 	}
 	spec := event.ReadSpec{Scope: event.ScopeStream, Topic: []byte("a"), Key: []byte("k"), From: event.Point{Kind: event.Number, Number: 3}, Limit: 5,
-		Types: [][]byte{[]byte("T")}, KeyPrefix: []byte("k"), Tags: [][]byte{[]byte("x")}}
+		Types: [][]byte{[]byte("T")}, KeyPrefix: []byte("k")}
 	r, err := a.Read(WithCaller(within(t), "ann"), 2, 1, spec)
 	if err != nil {
 		t.Fatal(err)
@@ -82,6 +82,14 @@ func TestReadsOfAnotherNode(t *testing.T) {
 	}
 	if s := receive(t, specs); fmt.Sprintf("%+v", s) != fmt.Sprintf("%+v", spec) {
 		t.Errorf("asked for %+v, arrived %+v", spec, s)
+	}
+	r, err = a.Read(WithCaller(within(t), "ann"), 2, 1, event.ReadSpec{Scope: event.ScopeTopic, Topic: []byte("a"), Tags: [][]byte{[]byte("x"), {}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if s := receive(t, specs); len(s.Tags) != 2 || string(s.Tags[0]) != "x" || s.Scope != event.ScopeTopic {
+		t.Errorf("arrived %+v", s)
 	}
 	r, err = a.Read(WithCaller(within(t), "ann"), 2, 1, event.ReadSpec{Scope: event.ScopeAll, Backwards: true, From: event.Point{Kind: event.End}})
 	if err != nil {
