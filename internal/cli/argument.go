@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -36,6 +37,19 @@ func (t target) String() string {
 // maxData bounds what is read from a file or standard input for one event: the greatest payload a server can be set to take,
 // and one byte, so that the server says what its limit is.
 const maxData = 16<<20 + 1
+
+// amount is how many are wanted, from 1; it is 0 when nobody says.
+type amount uint64
+
+// UnmarshalText reads it from the command line.
+func (a *amount) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 10, 64)
+	if err != nil || n == 0 {
+		return fmt.Errorf("%.40q is no number from 1; leave it out for all", text)
+	}
+	*a = amount(n)
+	return nil
+}
 
 // readData gives the bytes that DATA, @FILE or - stands for.
 func (a *app) readData(argument string) ([]byte, error) {

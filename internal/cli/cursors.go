@@ -19,7 +19,7 @@ type cursorsListCmd struct {
 	remote `embed:""`
 	output `embed:""`
 	Prefix string `placeholder:"TEXT" help:"Only cursors whose name begins with this."`
-	Limit  uint64 `placeholder:"N" help:"At most N cursors."`
+	Limit  amount `placeholder:"N" help:"At most N cursors."`
 }
 
 type cursorsGetCmd struct {
@@ -47,7 +47,7 @@ func (c *cursorsListCmd) Run(a *app) error {
 		return err
 	}
 	defer server.Close()
-	l := newListing(a, c.output, c.Limit, "cursors", column{title: "cursor", min: 12}, column{title: "offset", right: true}, column{title: "moved"}, column{title: "position"})
+	l := newListing(a, c.output, uint64(c.Limit), "cursors", column{title: "cursor", min: 12}, column{title: "offset", right: true}, column{title: "moved"}, column{title: "position"})
 	for found, err := range server.Cursors(a.ctx, c.Prefix) {
 		if err != nil {
 			return err

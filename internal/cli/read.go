@@ -29,7 +29,7 @@ type readCmd struct {
 	Tag       []string `sep:"none" placeholder:"TAG" help:"Only events with this tag; given several times, with all of them."`
 	KeyPrefix string   `placeholder:"TEXT" help:"Only events whose key begins with this."`
 	Where     string   `placeholder:"CEL" help:"Only events of which this expression is true, for instance data.total > 100. It sees id, type, topic, key, revision, offset, source, time, recorded, content_type, schema_version, tags, metadata and data."`
-	Limit     uint64   `xor:"amount" placeholder:"N" help:"At most N events."`
+	Limit     amount   `xor:"amount" placeholder:"N" help:"At most N events."`
 	Tail      uint64   `xor:"amount,start,direction" placeholder:"N" help:"The last N events, oldest first."`
 	Backwards bool     `xor:"direction,endless" help:"Newest first."`
 	Follow    bool     `short:"f" xor:"endless" help:"Then wait for what comes."`
@@ -105,7 +105,7 @@ func (c *readCmd) scope() (target, client.Scope, error) {
 }
 
 func (c *readCmd) options() client.ReadOptions {
-	return client.ReadOptions{From: c.From, Backwards: c.Backwards, Follow: c.Follow, Limit: c.Limit, Types: c.Type, KeyPrefix: c.KeyPrefix, Tags: c.Tag, Where: c.Where}
+	return client.ReadOptions{From: c.From, Backwards: c.Backwards, Follow: c.Follow, Limit: uint64(c.Limit), Types: c.Type, KeyPrefix: c.KeyPrefix, Tags: c.Tag, Where: c.Where}
 }
 
 // reading is one run of gesta read.
@@ -158,7 +158,7 @@ func (r *reading) page(o client.ReadOptions) error {
 		e, err := events.Next()
 		switch {
 		case errors.Is(err, io.EOF) && n == 0:
-			r.note("no %sevents in %s", newer(o.From), r.name)
+			r.note("%s", r.nothing(o))
 			return r.keep(events)
 		case errors.Is(err, io.EOF):
 			return r.keep(events)
@@ -176,12 +176,15 @@ func (r *reading) page(o client.ReadOptions) error {
 	}
 }
 
-// newer tells events after a position apart from all.
-func newer(from string) string {
-	if strings.HasPrefix(from, "pos:") {
-		return "newer "
+// nothing says why a read gave nothing.
+func (r *reading) nothing(o client.ReadOptions) string {
+	switch {
+	case o.From == "end" && !o.Backwards:
+		return r.name + ": this is the end; --follow waits for what comes"
+	case strings.HasPrefix(o.From, "pos:"):
+		return "no newer events in " + r.name
 	}
-	return ""
+	return "no events in " + r.name
 }
 
 // keep moves the cursor, if there is one, behind what was printed.

@@ -69,6 +69,7 @@ func exitCodes(b *strings.Builder) {
 		}
 	}
 	fmt.Fprintf(b, "| %d | none: Ctrl-C ended it |\n\n", exitInterrupted)
+	b.WriteString("`gesta serve` ends with 2 too when a setting is invalid. A defect that stops the whole process ends with 2 as well, which Go decides: its output then begins with `panic:` or `fatal error:`.\n\n")
 }
 
 func flagRow(b *strings.Builder, f *kong.Flag) {

@@ -18,7 +18,7 @@ type topicsListCmd struct {
 	remote `embed:""`
 	output `embed:""`
 	Prefix string `placeholder:"TEXT" help:"Only topics whose name begins with this."`
-	Limit  uint64 `placeholder:"N" help:"At most N topics."`
+	Limit  amount `placeholder:"N" help:"At most N topics."`
 }
 
 type topicsDescribeCmd struct {
@@ -45,7 +45,7 @@ func (c *topicsListCmd) Run(a *app) error {
 		return err
 	}
 	defer server.Close()
-	l := newListing(a, c.output, c.Limit, "topics",
+	l := newListing(a, c.output, uint64(c.Limit), "topics",
 		column{title: "topic", min: 12}, column{title: "events", right: true}, column{title: "shard", right: true}, column{title: "created"})
 	for t, err := range server.Topics(a.ctx, c.Prefix) {
 		if err != nil {
@@ -150,7 +150,7 @@ type streamsListCmd struct {
 	output `embed:""`
 	Topic  string `arg:"" help:"The topic's name."`
 	Prefix string `placeholder:"TEXT" help:"Only streams whose key begins with this."`
-	Limit  uint64 `placeholder:"N" help:"At most N streams."`
+	Limit  amount `placeholder:"N" help:"At most N streams."`
 }
 
 // streamOf is what -o json prints.
@@ -165,7 +165,7 @@ func (c *streamsListCmd) Run(a *app) error {
 		return err
 	}
 	defer server.Close()
-	l := newListing(a, c.output, c.Limit, "streams",
+	l := newListing(a, c.output, uint64(c.Limit), "streams",
 		column{title: "key", min: 16}, column{title: "revision", right: true}, column{title: "offset", right: true}, column{title: "time"})
 	for s, err := range server.Streams(a.ctx, c.Topic, c.Prefix) {
 		if err != nil {

@@ -53,18 +53,20 @@ func (g *Gateway) ListCursors(who Caller, prefix, after string, limit uint32) ([
 	return found, more, nil
 }
 
-// SetCursor makes or moves a cursor to a position of this cluster.
-func (g *Gateway) SetCursor(ctx context.Context, who Caller, name, at string, expect *string) (Cursor, error) {
+// SetCursor makes or moves a cursor to a position of this cluster. Created tells that there was none when the call came.
+func (g *Gateway) SetCursor(ctx context.Context, who Caller, name, at string, expect *string) (c Cursor, created bool, err error) {
 	if err := g.cursor(who, ActRead, name); err != nil {
-		return Cursor{}, err
+		return Cursor{}, false, err
 	}
 	if err := g.admitAppend(); err != nil {
-		return Cursor{}, err
+		return Cursor{}, false, err
 	}
 	if err := g.ownPosition(at); err != nil {
-		return Cursor{}, err
+		return Cursor{}, false, err
 	}
-	return g.cursors.SetCursor(ctx, name, at, expect)
+	_, there := g.cursors.Cursor(name)
+	c, err = g.cursors.SetCursor(ctx, name, at, expect)
+	return c, err == nil && !there, err
 }
 
 // DeleteCursor forgets a cursor.

@@ -41,16 +41,16 @@ func TestCursorMoves(t *testing.T) {
 	if _, err := f.GetCursor(nobody, "billing"); errs.CodeOf(err) != errs.NotFound || errs.As(err).Details["cursor"] != "billing" {
 		t.Fatal(err)
 	}
-	if _, err := f.SetCursor(t.Context(), nobody, "billing", first, &nowhere); err != nil {
+	if _, _, err := f.SetCursor(t.Context(), nobody, "billing", first, &nowhere); err != nil {
 		t.Fatal(err)
 	}
-	_, err := f.SetCursor(t.Context(), nobody, "billing", second, &nowhere)
+	_, _, err := f.SetCursor(t.Context(), nobody, "billing", second, &nowhere)
 	if e := errs.As(err); e == nil || e.Code != errs.Conflict || e.Details["actual_position"] != first {
 		t.Fatal(err)
 	}
 	// Who wants to read again moves it back.
 	for _, to := range []string{second, first, token(0)} {
-		if c, err := f.SetCursor(t.Context(), nobody, "billing", to, nil); err != nil || c.Position != to {
+		if c, _, err := f.SetCursor(t.Context(), nobody, "billing", to, nil); err != nil || c.Position != to {
 			t.Fatal(c, err)
 		}
 		if c, err := f.GetCursor(nobody, "billing"); err != nil || c.Position != to {
@@ -71,7 +71,7 @@ func TestCursorNames(t *testing.T) {
 		"": errs.Invalid, "..": errs.Invalid, "Billing": errs.Invalid, "a/b": errs.Invalid, "ä": errs.Invalid, "a b": errs.Invalid,
 		strings.Repeat("x", 129): errs.TooLarge, strings.Repeat("x", 128): "", "a.b_c-9": "",
 	} {
-		_, set := f.SetCursor(t.Context(), nobody, name, token(1), nil)
+		_, _, set := f.SetCursor(t.Context(), nobody, name, token(1), nil)
 		_, get := f.GetCursor(nobody, name)
 		forget := f.DeleteCursor(t.Context(), nobody, name)
 		for call, err := range map[string]error{"set": set, "get": get, "delete": forget} {
@@ -95,7 +95,7 @@ func TestCursorPositions(t *testing.T) {
 	for name, at := range map[string]string{
 		"empty": "", "no position": "start", "mistyped": string(mistyped), "another history": other.String(), "another shard": elsewhere.String(), "beyond the end": token(4),
 	} {
-		_, err := f.SetCursor(t.Context(), nobody, "c", at, nil)
+		_, _, err := f.SetCursor(t.Context(), nobody, "c", at, nil)
 		if e := errs.As(err); err == nil || e.Code != errs.Invalid || e.Details["field"] != "position" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -104,7 +104,7 @@ func TestCursorPositions(t *testing.T) {
 		}
 	}
 	for _, offset := range []uint64{0, 3} {
-		if _, err := f.SetCursor(t.Context(), nobody, "c", token(offset), nil); err != nil {
+		if _, _, err := f.SetCursor(t.Context(), nobody, "c", token(offset), nil); err != nil {
 			t.Errorf("offset %d: %v", offset, err)
 		}
 	}
@@ -113,7 +113,7 @@ func TestCursorPositions(t *testing.T) {
 func TestCursorPages(t *testing.T) {
 	f := withCursors(t, gateway.Options{}, 1)
 	for _, name := range []string{"b", "ac", "ab", "a"} {
-		if _, err := f.SetCursor(t.Context(), nobody, name, token(1), nil); err != nil {
+		if _, _, err := f.SetCursor(t.Context(), nobody, name, token(1), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +132,7 @@ func TestCursorPages(t *testing.T) {
 // While there is no space, or the node is about to stop, cursors can be looked at and not changed.
 func TestCursorsAreRefused(t *testing.T) {
 	f := withCursors(t, gateway.Options{}, 2)
-	set := func() error { _, err := f.SetCursor(t.Context(), nobody, "c", token(2), nil); return err }
+	set := func() error { _, _, err := f.SetCursor(t.Context(), nobody, "c", token(2), nil); return err }
 	if err := set(); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestCursorsAreAuthorised(t *testing.T) {
 		},
 		gateway.ActRead: {
 			func(ctx context.Context, f fixture) error {
-				_, err := f.SetCursor(ctx, who, "c", token(1), nil)
+				_, _, err := f.SetCursor(ctx, who, "c", token(1), nil)
 				return err
 			},
 			func(ctx context.Context, f fixture) error { return f.DeleteCursor(ctx, who, "c") },
@@ -209,7 +209,7 @@ func TestCursorsThatFail(t *testing.T) {
 	broken, cursors := errs.New(errs.UnknownOutcome, "perhaps"), gatewaytest.NewCursors()
 	f := open(t, gateway.Options{Cursors: cursors})
 	cursors.Fail(broken)
-	if _, err := f.SetCursor(t.Context(), nobody, "c", token(0), nil); !errors.Is(err, broken) {
+	if _, _, err := f.SetCursor(t.Context(), nobody, "c", token(0), nil); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 	if err := f.DeleteCursor(t.Context(), nobody, "c"); !errors.Is(err, broken) {

@@ -12,14 +12,18 @@ type Metrics struct {
 	HeadsBytes, FilterBytes, IDWindowBytes, BlockCacheBytes int64
 	// HeadHits and HeadMisses count look-ups of SealedHead since the start.
 	HeadHits, HeadMisses uint64
+	// BlockHits and BlockMisses count blocks of tables that were looked for in the block cache since the start.
+	BlockHits, BlockMisses uint64
 }
 
 // Metrics reads all counters.
 func (ix *Index) Metrics() Metrics {
 	v := ix.view.Load()
+	blocks := ix.cache.Metrics()
 	m := Metrics{
 		Segments: len(v.sealed), Tables: len(v.active), DiskBytes: ix.Bytes(),
-		FilterBytes: ix.filterBytes(), IDWindowBytes: ix.ids.bytes(), BlockCacheBytes: ix.cache.Metrics().Size,
+		FilterBytes: ix.filterBytes(), IDWindowBytes: ix.ids.bytes(), BlockCacheBytes: blocks.Size,
+		BlockHits: uint64(blocks.Hits), BlockMisses: uint64(blocks.Misses),
 	}
 	ix.heads.measure(&m)
 	for _, t := range v.active {

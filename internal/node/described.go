@@ -57,6 +57,10 @@ func (d *described) histogram(name, help string, buckets []float64) prometheus.H
 	return add(d, metricDoc{name, "histogram", help, nil}, prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}))
 }
 
+func (d *described) counterFunc(name, help string, read func() float64) {
+	add(d, metricDoc{name, "counter", help, nil}, prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, read))
+}
+
 // gaugeGroup are gauges that are read together, of one thing in one moment.
 type gaugeGroup struct {
 	descs []*prometheus.Desc

@@ -45,14 +45,14 @@ func (w *diskWatch) look() {
 	case w.below && free >= w.floor+w.floor/16:
 		w.below = false
 		w.gate.Refuse(nil)
-		w.log.Info("there is disk space again; appends are taken", "free", sizeText(int64(free)))
+		w.log.Info("there is disk space again; appends are taken", "free", roughSize(free))
 	}
 }
 
 func (w *diskWatch) refuse(free uint64) {
 	w.gate.Refuse(errs.New(errs.NoSpace, "only %d MiB are free on the volume of %s, less than disk_floor (%d MiB): free some space; appends go on by themselves then", free>>20, w.dir, w.floor>>20).With("dir", w.dir))
 	if !w.below {
-		w.log.Error("the disk is nearly full; appends are refused until there is space", "free", sizeText(int64(free)), "floor", sizeText(int64(w.floor)))
+		w.log.Error("the disk is nearly full; appends are refused until there is space", "free", roughSize(free), "floor", sizeText(int64(w.floor)))
 	}
 	w.below = true
 }

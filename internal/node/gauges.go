@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gesta-db/gesta/internal/gateway"
+	"github.com/gesta-db/gesta/internal/index"
 )
 
 // gaugeSources is what the gauges are read from, each time somebody asks.
@@ -19,6 +20,7 @@ type gaugeSources struct {
 	disk        func() gateway.Disk
 	connections func() int
 	streams     func() int
+	index       func() index.Metrics
 }
 
 func (m *metrics) gauges(s gaugeSources) {
@@ -35,6 +37,12 @@ func (m *metrics) gauges(s gaugeSources) {
 		d := s.disk()
 		return []float64{float64(d.Free), float64(d.Floor)}
 	})
+	m.gaugeFunc("gesta_index_heads_bytes", "Bytes of the cache of streams' heads.", func() float64 { return float64(s.index().HeadsBytes) })
+	m.gaugeFunc("gesta_index_block_cache_bytes", "Bytes of the cache of the index's blocks.", func() float64 { return float64(s.index().BlockCacheBytes) })
+	m.counterFunc("gesta_index_head_hits_total", "Heads of streams that were found in their cache.", func() float64 { return float64(s.index().HeadHits) })
+	m.counterFunc("gesta_index_head_misses_total", "Heads of streams that had to be looked up in the index.", func() float64 { return float64(s.index().HeadMisses) })
+	m.counterFunc("gesta_index_block_hits_total", "Blocks of the index that were found in their cache.", func() float64 { return float64(s.index().BlockHits) })
+	m.counterFunc("gesta_index_block_misses_total", "Blocks of the index that had to be read.", func() float64 { return float64(s.index().BlockMisses) })
 	m.group(shardGauges, prometheus.Labels{"shard": strconv.Itoa(gateway.FirstShard)}, func() []float64 {
 		return shardValues(s.shard(), s.queuedBytes())
 	})

@@ -27,6 +27,7 @@ type metrics struct {
 	appendSeconds prometheus.Histogram
 
 	reads       prometheus.Counter
+	readsFailed map[errs.Code]prometheus.Counter
 	readsActive prometheus.Gauge
 	readEvents  prometheus.Counter
 	readBytes   prometheus.Counter
@@ -73,6 +74,11 @@ func (m *metrics) gatewayMetrics() {
 	m.appendBytes = m.counter("gesta_append_bytes_total", "Bytes of those events, as they are stored.")
 	m.appendSeconds = m.histogram("gesta_append_seconds", "Time from an append's arrival to its outcome, in seconds.", latencyBuckets)
 	m.reads = m.counter("gesta_reads_total", "Reads started.")
+	failed := m.counterVec("gesta_reads_failed_total", "Reads that were refused or ended before their time, by code of the error table.", "code")
+	m.readsFailed = map[errs.Code]prometheus.Counter{}
+	for _, row := range errs.Table() {
+		m.readsFailed[row.Code] = failed.WithLabelValues(string(row.Code))
+	}
 	m.readsActive = m.gauge("gesta_reads_active", "Reads under way, those that follow included.")
 	m.readEvents = m.counter("gesta_read_events_total", "Events given to readers.")
 	m.readBytes = m.counter("gesta_read_bytes_total", "Bytes of those events.")
@@ -109,6 +115,7 @@ func (m *metrics) gatewayListener() *gateway.Listener {
 		AppendDone:  m.appendDone,
 		ReadStarted: func() { m.reads.Inc(); m.readsActive.Inc() },
 		ReadEnded:   m.readsActive.Dec,
+		ReadFailed:  func(err error) { m.readsFailed[errs.RowOf(errs.CodeOf(err)).Code].Inc() },
 		ReadBatch: func(waited time.Duration, events, bytes int, live bool) {
 			m.readEvents.Add(float64(events))
 			m.readBytes.Add(float64(bytes))

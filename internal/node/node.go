@@ -161,6 +161,7 @@ func (n *Node) openMetrics(version string) {
 		version: version, ready: func() bool { ready, _ := n.gate.Ready(); return ready },
 		shard: door.Status, queuedBytes: func() int64 { return n.engine.shard.Status().Queued },
 		topics: n.engine.meta.Count, disk: n.disk.disk, connections: n.grpc.Connections, streams: n.grpc.Streams,
+		index: n.engine.shard.Index,
 	})
 }
 

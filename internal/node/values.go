@@ -113,3 +113,13 @@ func sizeText(n int64) string {
 	}
 	return strconv.FormatInt(n, 10)
 }
+
+// roughSize writes a size for people, who need no bytes: 1.2 GiB.
+func roughSize(n uint64) string {
+	for _, unit := range sizeUnits {
+		if n >= uint64(unit.bytes) && unit.bytes > 1 {
+			return strconv.FormatFloat(float64(n)/float64(unit.bytes), 'f', 1, 64) + " " + unit.name
+		}
+	}
+	return strconv.FormatUint(n, 10) + " B"
+}

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"github.com/gesta-db/gesta/internal/index"
 
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
@@ -52,6 +53,15 @@ func (s *Shard) Status() Status {
 	s.mu.Unlock()
 	st.Refusal = s.refusal.Load()
 	return st
+}
+
+// Index tells what the index holds, and how often its caches had what was looked for; nothing once the shard is closed.
+func (s *Shard) Index() index.Metrics {
+	if s.enter() != nil {
+		return index.Metrics{}
+	}
+	defer s.leave()
+	return s.ix.Metrics()
 }
 
 // Ready tells whether the shard answers, and if not why, one sentence each.

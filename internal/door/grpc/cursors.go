@@ -26,7 +26,7 @@ func (c cursorsServer) GetCursor(ctx context.Context, q *gestav1.GetCursorReques
 
 func (c cursorsServer) SetCursor(ctx context.Context, q *gestav1.SetCursorRequest) (*gestav1.SetCursorResponse, error) {
 	who, _ := c.door.callerOf(ctx)
-	set, err := c.door.gate.SetCursor(ctx, who, q.GetName(), q.GetPosition(), q.ExpectedPosition)
+	set, _, err := c.door.gate.SetCursor(ctx, who, q.GetName(), q.GetPosition(), q.ExpectedPosition)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,17 @@ import (
 func (d *Door) read(stream grpc.ServerStream) error {
 	d.streams.Add(1)
 	defer d.streams.Add(-1)
+	ctx, span := d.serve(stream.Context(), gestav1.Log_Read_FullMethodName)
+	err := d.readOne(ctx, stream, span)
+	if errors.Is(err, context.Canceled) {
+		span.End(nil) // the reader left: the usual end of following
+	} else {
+		span.End(err)
+	}
+	return err
+}
+
+func (d *Door) readOne(ctx context.Context, stream grpc.ServerStream, span gateway.Span) error {
 	q := new(gestav1.ReadRequest)
 	if err := stream.RecvMsg(q); err != nil {
 		return err
@@ -24,7 +35,10 @@ func (d *Door) read(stream grpc.ServerStream) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(stream.Context())
+	if len(spec.Topic) > 0 {
+		span.Text("gesta.topic", string(spec.Topic))
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if spec.Follow {
 		defer context.AfterFunc(d.draining, cancel)()

@@ -2,7 +2,9 @@ package grpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -104,6 +106,28 @@ func TestUnaryCallsAreTraced(t *testing.T) {
 	}
 	if got := f.first(t).GetEvent().GetMetadata()["traceparent"]; got != someTrace {
 		t.Errorf("the event has %q", got)
+	}
+}
+
+func TestReadsAreTraced(t *testing.T) {
+	f, r := openTraced(t, 0)
+	ctx := metadata.AppendToOutgoingContext(within(t), "traceparent", someTrace)
+	s, err := f.log.Read(ctx, topicScope("orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if s, err = f.log.Read(ctx, topicScope("none")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recv(); err == nil {
+		t.Fatal("an unknown topic is read")
+	}
+	want := []string{"gesta.v1.Log/Read " + someTrace, "gesta.v1.Log/Read " + someTrace + " not_found"}
+	if got := r.all(); !slices.Equal(got, want) {
+		t.Errorf("%q\nwant %q", got, want)
 	}
 }
 

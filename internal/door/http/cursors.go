@@ -57,14 +57,14 @@ func (d *Door) getCursor(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	respondCursor(w, found)
+	respondCursor(w, http.StatusOK, found)
 	return nil
 }
 
 // respondCursor tells a cursor; its position is the ETag too.
-func respondCursor(w http.ResponseWriter, c gateway.Cursor) {
+func respondCursor(w http.ResponseWriter, status int, c gateway.Cursor) {
 	w.Header().Set("ETag", quotedTag(c.Position))
-	respond(w, http.StatusOK, cursorOf(c))
+	respond(w, status, cursorOf(c))
 }
 
 func (d *Door) putCursor(w http.ResponseWriter, c *call) error {
@@ -84,14 +84,18 @@ func (d *Door) putCursor(w http.ResponseWriter, c *call) error {
 	case inHeader != nil:
 		expect = inHeader
 	}
-	set, err := c.gate.SetCursor(c.Context(), c.who, c.path[0], to, expect)
+	set, created, err := c.gate.SetCursor(c.Context(), c.who, c.path[0], to, expect)
 	if inHeader != nil && errs.CodeOf(err) == errs.Conflict {
 		return as(http.StatusPreconditionFailed, "the precondition failed", err)
 	}
 	if err != nil {
 		return err
 	}
-	respondCursor(w, set)
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	respondCursor(w, status, set)
 	return nil
 }
 

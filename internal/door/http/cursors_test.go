@@ -28,7 +28,7 @@ func (f *fixture) put(name, at string, headers ...string) answer {
 // wantCursor holds an answer to a cursor that is at a position.
 func wantCursor(t *testing.T, a answer, name, at string) {
 	t.Helper()
-	if a.StatusCode != 200 || a.Header.Get("ETag") != `"`+at+`"` {
+	if a.StatusCode != 200 && a.StatusCode != 201 || a.Header.Get("ETag") != `"`+at+`"` {
 		t.Fatalf("%d, ETag %s, want %q: %s", a.StatusCode, a.Header.Get("ETag"), at, a.body)
 	}
 	if got := into[cursor](t, a); got.Name != name || got.Position != at || got.Updated.IsZero() {
@@ -50,7 +50,13 @@ func TestCursorIsMadeMovedAndDeleted(t *testing.T) {
 	f := withEvents(t, 2)
 	first, second := token(1), token(2)
 	wantProblem(t, f.do("GET", "/v1/cursors/billing", ""), 404, "not_found", "")
-	wantCursor(t, f.put("billing", first, "If-None-Match", "*"), "billing", first)
+	made := f.put("billing", first, "If-None-Match", "*")
+	if wantCursor(t, made, "billing", first); made.StatusCode != 201 {
+		t.Errorf("made with %d", made.StatusCode)
+	}
+	if moved := f.put("billing", first); moved.StatusCode != 200 {
+		t.Errorf("moved with %d", moved.StatusCode)
+	}
 	wantCursor(t, f.do("GET", "/v1/cursors/billing", ""), "billing", first)
 	wantCursor(t, f.put("billing", second, "If-Match", `"`+first+`"`), "billing", second)
 	wantCursor(t, f.put("billing", first), "billing", first) // back, on no condition
