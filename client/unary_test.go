@@ -174,6 +174,11 @@ func TestHints(t *testing.T) {
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secure.Close()
 	everyCall(t, "a TLS port", Options{Addrs: []string{secure.Listener.Addr().String()}}, "TLS")
+	known := httptest.NewUnstartedServer(http.NotFoundHandler())
+	known.EnableHTTP2 = true
+	known.StartTLS()
+	defer known.Close()
+	everyCall(t, "an unknown authority", Options{Addrs: []string{known.Listener.Addr().String()}, TLS: &tls.Config{}}, "--tls-ca")
 
 	f := newFake(t)
 	everyCall(t, "no TLS there", Options{Addrs: []string{f.addr}, TLS: &tls.Config{InsecureSkipVerify: true}}, "does not speak TLS")

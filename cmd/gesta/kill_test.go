@@ -63,7 +63,8 @@ func build(t *testing.T) string {
 // server is a running gesta serve.
 type server struct {
 	cmd  *exec.Cmd
-	addr string
+	addr string // gRPC's
+	http string
 	log  *strings.Builder
 	done chan struct{}
 }
@@ -80,10 +81,11 @@ func serve(t *testing.T, bin, data string) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.cmd.Process.Kill(); <-s.done })
-	ready := make(chan string, 1)
+	ready := make(chan [2]string, 1)
 	go s.follow(out, ready)
 	select {
-	case s.addr = <-ready:
+	case at := <-ready:
+		s.addr, s.http = at[0], at[1]
 	case <-s.done:
 		t.Fatalf("the server ended:\n%s", s.log)
 	case <-time.After(30 * time.Second):
@@ -92,15 +94,15 @@ func serve(t *testing.T, bin, data string) *server {
 	return s
 }
 
-// follow reads the server's log; the line that says ready has the address.
-func (s *server) follow(out io.Reader, ready chan<- string) {
+// follow reads the server's log; the line that says ready has the addresses.
+func (s *server) follow(out io.Reader, ready chan<- [2]string) {
 	defer close(s.done)
 	defer s.cmd.Wait()
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		var line struct{ Msg, GRPC string }
+		var line struct{ Msg, GRPC, HTTP string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
-			ready <- line.GRPC
+			ready <- [2]string{line.GRPC, line.HTTP}
 		}
 		s.log.WriteString(lines.Text() + "\n")
 	}
