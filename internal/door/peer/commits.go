@@ -111,8 +111,10 @@ func (c *commits) admit(one *commit) error {
 	switch {
 	case cameFromPeer(one.call):
 		return errs.New(errs.NoLeader, "the commit was forwarded here and this node does not lead its shard any more; nothing was written: try again")
-	case c.closed:
+	case c.closed && c.link.t.draining.Err() != nil:
 		return c.link.t.errDraining()
+	case c.closed:
+		return noLeader(errClosed)
 	case c.bytes > 0 && c.bytes+int64(one.size) > limit:
 		return errs.New(errs.Busy, "%d bytes of commits are on their way to the shard's leader, and in_flight_bytes is %d; nothing was written: try again later", c.bytes, limit).With("limit", "in_flight_bytes")
 	}
@@ -340,13 +342,18 @@ func (c *commits) expire(now time.Time) {
 	}
 }
 
-// land takes nothing more on, and waits until all has its outcome.
-func (c *commits) land(ctx context.Context) {
+// shut takes nothing more on.
+func (c *commits) shut() {
 	c.mu.Lock()
 	c.closed = true
 	c.leave()
 	c.mu.Unlock()
 	c.nudge()
+}
+
+// land takes nothing more on, and waits until all has its outcome.
+func (c *commits) land(ctx context.Context) {
+	c.shut()
 	select {
 	case <-c.idle:
 	case <-ctx.Done():

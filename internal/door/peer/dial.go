@@ -24,8 +24,10 @@ const (
 	// A stream may have this much on its way before it must be read: what a peer that does not read can cost.
 	streamWindow     = 1 * limits.MiB
 	connectionWindow = 4 * limits.MiB
-	smallBuffer      = 32 * limits.KiB
-	bulkBuffer       = 256 * limits.KiB
+	// streamsPerConnection is more than the doors let in readers: a call never waits for one of them to leave.
+	streamsPerConnection = 1 << 16
+	smallBuffer          = 32 * limits.KiB
+	bulkBuffer           = 256 * limits.KiB
 )
 
 // dial makes a connection for a class. It connects when it is first used.

@@ -39,7 +39,7 @@ func (s server) Exchange(stream grpc.BidiStreamingServer[peerv1.ExchangeRequest,
 	if err := t.accept(stream); err != nil {
 		return err
 	}
-	first, err := receiveExchange(stream)
+	first, err := t.receiveExchange(stream, from)
 	if err != nil {
 		return err
 	}
@@ -99,49 +99,44 @@ func (t *Transport) leave(key lineKey, me *line) {
 	t.about(key.from, func(k *known) { k.lines-- })
 }
 
-func receiveExchange(stream grpc.ServerStream) (exchanged, error) {
+// receiveExchange takes the next frame in.
+func (t *Transport) receiveExchange(stream grpc.ServerStream, from Peer) (x exchanged, err error) {
 	var in inFrame
 	if err := stream.RecvMsg(&in); err != nil {
-		return exchanged{}, err
+		return x, err
 	}
 	defer in.free()
-	x, err := decodeExchange(in.bytes())
+	x, err = decodeExchange(in.bytes())
+	if told := t.o.Listener.Received; err == nil && told != nil && x.messages > 0 {
+		told(from.Incarnation, classIn(x), x.messages, len(in.bytes()))
+	}
 	return x, err
 }
 
+// classIn tells of which class a frame's messages are: frames of one class have no other.
+func classIn(x exchanged) Class { return classOf(x.groups[0].ms[0]) }
+
 // takeIn delivers frames until the stream ends or a newer one takes its place.
 func (t *Transport) takeIn(stream grpc.ServerStream, me *line, first exchanged) error {
-	class := first.class
 	for x := first; ; {
 		select {
 		case <-me.replaced:
 			return nil
 		default:
 		}
-		if err := t.take(stream, me.from, class, &x); err != nil {
+		if err := t.take(stream, me.from, &x); err != nil {
 			return err
 		}
-		var in inFrame
-		err := stream.RecvMsg(&in)
-		if errors.Is(err, io.EOF) {
+		var err error
+		if x, err = t.receiveExchange(stream, me.from); errors.Is(err, io.EOF) {
 			return nil
-		}
-		if err != nil {
+		} else if err != nil {
 			return err
-		}
-		size := len(in.bytes())
-		x, err = decodeExchange(in.bytes())
-		in.free()
-		if err != nil {
-			return err
-		}
-		if told := t.o.Listener.Received; told != nil && x.messages > 0 {
-			told(me.from.Incarnation, class, x.messages, size)
 		}
 	}
 }
 
-func (t *Transport) take(stream grpc.ServerStream, from Peer, class Class, x *exchanged) error {
+func (t *Transport) take(stream grpc.ServerStream, from Peer, x *exchanged) error {
 	if x.pinged { // first: its sender measures
 		if err := stream.SendMsg(pong(x.ping, t.clock.Now().UnixNano())); err != nil {
 			return err

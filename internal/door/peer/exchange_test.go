@@ -314,6 +314,9 @@ func TestPeersThatAreNotWantedAreLetGo(t *testing.T) {
 	}
 	a.Send(1, []*raftpb.Message{beat(1, 3, 1)})
 	eventually(t, "the message", func() bool { return c.count(1) == 1 })
+	known.remove(3) // a member that was removed
+	a.link(3).control.cutNow(errSilent)
+	eventually(t, "retired", func() bool { return len(a.Peers()) == 0 })
 	known.remove(2)
 	if _, err := a.Call(within(t), 2, "x", nil); errs.CodeOf(err) != errs.Unavailable {
 		t.Error(err)

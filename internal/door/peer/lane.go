@@ -98,6 +98,9 @@ func (n *lane) run() {
 	for n.link.ctx.Err() == nil {
 		stood, err := n.attempt()
 		n.down(stood, err)
+		if errors.Is(err, errUnknown) {
+			n.link.t.retire(n.link)
+		}
 		if stood {
 			wait = firstBackoff
 		}
@@ -160,7 +163,12 @@ func because(ctx context.Context, err error) error {
 }
 
 func (n *lane) up(cut context.CancelCauseFunc) {
+	var health []byte
+	if n.class == Control {
+		health = n.link.t.health()
+	}
 	n.mu.Lock()
+	n.health = health
 	n.cut, n.waiting, n.number = cut, time.Time{}, 0
 	n.entries, n.snapshots = map[uint32]bool{}, map[uint32]bool{}
 	n.mu.Unlock()

@@ -50,6 +50,7 @@ func (l *link) start() {
 
 // close ends everything to the peer and waits until it has ended.
 func (l *link) close() {
+	l.commits.shut()
 	l.end()
 	l.hangUp()
 	l.wg.Wait()

@@ -25,7 +25,7 @@ func (t *Transport) newServer() *grpc.Server {
 		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.ReadBufferSize(bulkBuffer),
 		grpc.WriteBufferSize(bulkBuffer),
-		grpc.MaxConcurrentStreams(1024),
+		grpc.MaxConcurrentStreams(streamsPerConnection),
 		grpc.ConnectionTimeout(handshakeWait),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Second, Timeout: pingWait}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingAfter / 2, PermitWithoutStream: true}),

@@ -130,15 +130,35 @@ func (t *Transport) SetPeers(incarnations []uint64) {
 	}
 }
 
+// retire ends the way to an incarnation that nobody knows any more. It does not wait.
+func (t *Transport) retire(l *link) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || t.links[l.to] != l {
+		return
+	}
+	t.drop(l)
+	t.wg.Add(1) // before l's own goroutines end, which Close waits for
+	go func() {
+		defer t.wg.Done()
+		l.close()
+	}()
+}
+
+// drop takes a link off the list. t.mu is held.
+func (t *Transport) drop(l *link) {
+	delete(t.links, l.to)
+	if k := t.known[l.to]; k != nil && k.lines == 0 {
+		delete(t.known, l.to)
+	}
+}
+
 func (t *Transport) forget(but []uint64) (gone []*link) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for to, l := range t.links {
 		if !slices.Contains(but, to) {
-			delete(t.links, to)
-			if k := t.known[to]; k != nil && k.lines == 0 {
-				delete(t.known, to)
-			}
+			t.drop(l)
 			gone = append(gone, l)
 		}
 	}
