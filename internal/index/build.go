@@ -272,16 +272,17 @@ func (b *builder) runs() error {
 }
 
 func (b *builder) places() error {
-	var room [placesPerKey]place
+	var room [placesPerChunk * chunksPerKey]place
+	var chunks []byte
 	n := b.t.rows.len()
 	for at := uint32(0); at < n; {
 		chunk := room[:0]
-		for ; at < n && len(chunk) < placesPerKey; at++ {
+		for ; at < n && len(chunk) < len(room); at++ {
 			r := b.t.rows.at(at)
 			chunk = append(chunk, place{offset: b.t.base + uint64(r.offset), loc: b.t.loc(r), time: r.time})
 		}
 		b.key = appendOffsetKey(b.key[:0], b.t.segment, chunk[0].offset)
-		b.value = appendPlaces(b.value[:0], b.t.segment, chunk)
+		b.value, chunks = appendGroup(b.value[:0], chunks, b.t.segment, chunk)
 		if err := b.put(b.key, b.value); err != nil {
 			return err
 		}

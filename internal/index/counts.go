@@ -183,10 +183,11 @@ func (c *cursor) rankAll(s *segment, offset uint64) (n uint64, err error) {
 		if err != nil || p.offset >= offset {
 			return n, err
 		}
-		i := sort.Search(len(c.places.p), func(i int) bool { return c.places.p[i].offset >= offset })
-		j := sort.Search(len(c.places.p), func(i int) bool { return c.places.p[i].offset >= p.offset })
+		places := c.group.places.p
+		i := sort.Search(len(places), func(i int) bool { return places[i].offset >= offset })
+		j := sort.Search(len(places), func(i int) bool { return places[i].offset >= p.offset })
 		n += uint64(i - j)
-		if at = c.places.p[len(c.places.p)-1].offset + 1; i < len(c.places.p) || at > s.LastOffset {
+		if at = places[len(places)-1].offset + 1; i < len(places) || at > s.LastOffset {
 			return n, nil
 		}
 	}

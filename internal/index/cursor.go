@@ -19,8 +19,7 @@ type cursor struct {
 	block   blockReader
 	spots   []spot
 	runs    []run
-	places  placeChunk
-	of      *segment // whose places these are
+	group   placeGroup
 }
 
 // cursor gives an idle cursor that sees all that is ingested now, or a new one.
@@ -139,63 +138,6 @@ func (c *cursor) eachStream(s *segment, f func(topic, key []byte, head Head) boo
 		}
 	}
 	return c.failed(c.it.Error())
-}
-
-// place finds where an event is.
-func (c *cursor) place(s *segment, offset uint64) (place, bool, error) {
-	if ok, err := c.chunk(s, offset); !ok {
-		return place{}, false, err
-	}
-	p, ok := c.places.find(offset)
-	return p, ok, nil
-}
-
-// chunk decodes the places that begin at an offset or last before it.
-func (c *cursor) chunk(s *segment, offset uint64) (bool, error) {
-	if c.of == s && c.places.holds(offset) {
-		return true, nil
-	}
-	c.key = appendOffsetKey(c.key[:0], s.Segment, offset)
-	v, ok, err := c.atOrBefore(c.key, keyHead)
-	if !ok {
-		return false, err
-	}
-	return true, c.decode(s, v)
-}
-
-func (c *cursor) decode(s *segment, value []byte) error {
-	c.of = nil
-	if err := c.places.decode(s.Segment, tail64(c.it.Key()), value); err != nil {
-		return c.failed(err)
-	}
-	c.of = s
-	return nil
-}
-
-// firstFrom finds the first event at or after an offset, which is not past the segment's last.
-func (c *cursor) firstFrom(s *segment, offset uint64) (place, error) {
-	ok, err := c.chunk(s, offset)
-	if err != nil {
-		return place{}, err
-	}
-	if ok {
-		if p, ok := c.places.from(offset); ok {
-			return p, nil
-		}
-	}
-	c.key = appendOffsetKey(c.key[:0], s.Segment, offset)
-	c.it.SeekGE(c.key)
-	v, ok, err := c.value(c.key[:keyHead])
-	if err == nil && !ok {
-		err = c.failed(errShort)
-	}
-	if err == nil {
-		err = c.decode(s, v)
-	}
-	if err != nil {
-		return place{}, err
-	}
-	return c.places.p[0], nil
 }
 
 // ids appends the offsets that a segment has filed under an id's hash.

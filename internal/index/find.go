@@ -155,10 +155,10 @@ func (f *Finder) inSegment(s *segment, dst []Posting) (int, error) {
 		for err == nil && r.n > 0 && n < len(dst) {
 			offset := r.take(f.backwards)
 			f.pass(offset)
-			var p place
+			var loc Loc
 			var ok bool
-			if p, ok, err = c.place(s, offset); ok {
-				dst[n] = Posting{Offset: offset, Loc: p.loc}
+			if loc, ok, err = c.loc(s, offset); ok {
+				dst[n] = Posting{Offset: offset, Loc: loc}
 				n++
 			}
 		}

@@ -24,6 +24,12 @@ func FuzzDecoders(f *testing.F) {
 			c.find(1)
 			c.from(5)
 		}
+		_, _, _ = locIn(b, 1, 1, 5)
+		var g placeGroup
+		if g.load(&segment{}, 1, b, 9) == nil {
+			_, _, _ = g.loc(5)
+			_, _, _ = g.find(7)
+		}
 		if runs, err := readRuns(nil, 1, b); err == nil && len(runs) > len(b) {
 			t.Fatalf("%d runs of %d bytes", len(runs), len(b))
 		}

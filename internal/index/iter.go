@@ -230,14 +230,14 @@ func (c *cursor) locate(s *segment, spots []spot, backwards bool, dst []Posting)
 			sp = spots[len(spots)-1-i]
 		}
 		offset := s.FirstOffset + sp.offset
-		p, ok, err := c.place(s, offset)
+		loc, ok, err := c.loc(s, offset)
 		if err != nil {
 			return 0, err
 		}
 		if !ok {
 			return 0, c.failed(errShort)
 		}
-		dst[i] = Posting{Offset: offset, Revision: sp.revision, Loc: p.loc}
+		dst[i] = Posting{Offset: offset, Revision: sp.revision, Loc: loc}
 	}
 	return n, nil
 }
@@ -308,14 +308,14 @@ func (c *cursor) fromRun(s *segment, r run, from uint64, backwards bool, dst []P
 		} else {
 			first++
 		}
-		p, ok, err := c.place(s, offset)
+		loc, ok, err := c.loc(s, offset)
 		if err != nil {
 			return 0, err
 		}
 		if !ok {
 			return 0, c.failed(errShort)
 		}
-		dst[n] = Posting{Offset: offset, Loc: p.loc}
+		dst[n] = Posting{Offset: offset, Loc: loc}
 		n++
 	}
 	return n, nil

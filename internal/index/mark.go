@@ -3,7 +3,7 @@ package index
 import "encoding/binary"
 
 // markVersion is the version of a table's layout. A table of another version is built again.
-const markVersion = 3
+const markVersion = 4
 
 // SegmentMark says what an ingested segment holds. Without events the offsets and times are zero.
 type SegmentMark struct {

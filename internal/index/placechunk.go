@@ -5,8 +5,8 @@ import (
 	"sort"
 )
 
-// placesPerKey is how many events share a key that says where their records are.
-const placesPerKey = 128
+// placesPerChunk is how many events are in a chunk, which says where their records are.
+const placesPerChunk = 128
 
 // place is where one event's record is, and when it was recorded. Offsets and entries are absolute here.
 type place struct {
@@ -15,13 +15,13 @@ type place struct {
 	time   int64
 }
 
-// appendPlaces encodes a chunk. The first offset stands in the key; segment is the first entry of the segment.
+// appendPlaces encodes a chunk. The first offset stands beside it; segment is the first entry of the segment.
 func appendPlaces(dst []byte, segment uint64, p []place) []byte {
 	n := len(p)
 	dst = binary.AppendUvarint(dst, uint64(n))
 	dst = binary.AppendUvarint(dst, p[0].loc.Entry-segment)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(p[0].time))
-	var room [placesPerKey]uint64
+	var room [placesPerChunk]uint64
 	steps := room[:n-1]
 	for i := range steps {
 		steps[i] = p[i+1].offset - p[i].offset
@@ -62,15 +62,15 @@ type placeChunk struct {
 func (c *placeChunk) decode(segment, first uint64, value []byte) error {
 	in := input{b: value}
 	n := in.uvarint()
-	if n == 0 || n > placesPerKey {
+	if n == 0 || n > placesPerChunk {
 		return errShort
 	}
-	if cap(c.p) < placesPerKey {
-		c.p = make([]place, placesPerKey)
+	if cap(c.p) < placesPerChunk {
+		c.p = make([]place, placesPerChunk)
 	}
 	c.p = c.p[:n]
 	c.p[0] = place{offset: first, loc: Loc{Entry: segment + in.uvarint()}, time: int64(in.uint64())}
-	var room [placesPerKey]uint64
+	var room [placesPerChunk]uint64
 	steps := room[:n-1]
 	in.column(steps)
 	for i, d := range steps {
@@ -105,11 +105,6 @@ func (c *placeChunk) records(in *input, all []uint64) {
 	}
 }
 
-// holds tells whether an offset lies within the chunk's range.
-func (c *placeChunk) holds(offset uint64) bool {
-	return len(c.p) > 0 && c.p[0].offset <= offset && offset <= c.p[len(c.p)-1].offset
-}
-
 // from finds the first event at or after an offset.
 func (c *placeChunk) from(offset uint64) (place, bool) {
 	if len(c.p) == 0 || offset > c.p[len(c.p)-1].offset {
@@ -127,4 +122,93 @@ func (c *placeChunk) from(offset uint64) (place, bool) {
 func (c *placeChunk) find(offset uint64) (place, bool) {
 	p, ok := c.from(offset)
 	return p, ok && p.offset == offset
+}
+
+// column is an encoded one, read at its places.
+type column struct {
+	least uint64
+	width uint64
+	b     []byte
+}
+
+func (in *input) columnOf(n uint64) (c column) {
+	c.width, c.least = uint64(in.byte()), in.uvarint()
+	if c.b = in.bytes(c.width * n); c.width > 8 {
+		in.fail()
+	}
+	return c
+}
+
+func (c *column) at(i uint64) uint64 {
+	b := c.b[i*c.width:]
+	if len(b) >= 8 {
+		return binary.LittleEndian.Uint64(b)&(1<<(8*c.width)-1) + c.least
+	}
+	var v uint64
+	for k := range c.width {
+		v |= uint64(b[k]) << (8 * k)
+	}
+	return v + c.least
+}
+
+// sum adds up the numbers from lo to below hi.
+func (c *column) sum(lo, hi uint64) (v uint64) {
+	switch c.width {
+	case 0:
+		return (hi - lo) * c.least
+	case 1:
+		for _, b := range c.b[lo:hi] {
+			v += uint64(b)
+		}
+		return v + (hi-lo)*c.least
+	}
+	for i := lo; i < hi; i++ {
+		v += c.at(i)
+	}
+	return v
+}
+
+// zeros gives where the zeros in front of a place begin.
+func (c *column) zeros(i uint64) uint64 {
+	switch {
+	case c.width == 0 && c.least == 0:
+		return 0
+	case c.least > 0:
+		return i
+	}
+	for i > 0 && c.at(i-1) == 0 {
+		i--
+	}
+	return i
+}
+
+// locIn finds one event of a chunk without decoding the others.
+func locIn(chunk []byte, segment, first, offset uint64) (Loc, bool, error) {
+	in := input{b: chunk}
+	n := in.uvarint()
+	if n == 0 || n > placesPerChunk || offset < first {
+		return Loc{}, false, errShort
+	}
+	entry := in.uvarint()
+	in.uint64()
+	steps, entries, _ := in.columnOf(n-1), in.columnOf(n-1), in.columnOf(n-1)
+	sizes, leaps := in.columnOf(n), in.columnOf(n)
+	if in.bad {
+		return Loc{}, false, errShort
+	}
+	i, at := uint64(0), first
+	if steps.width == 0 && steps.least == 1 {
+		i = min(offset-first, n-1)
+		at += i
+	} else {
+		for ; i < n-1 && at < offset; i++ {
+			at += steps.at(i)
+		}
+	}
+	if at != offset {
+		return Loc{}, false, nil
+	}
+	begin := entries.zeros(i) // the first of the same entry
+	off := leaps.sum(begin, i+1) + sizes.sum(begin, i)
+	return Loc{Entry: segment + entry + entries.sum(0, i), Off: uint32(off), Size: uint32(sizes.at(i))}, true, nil
 }

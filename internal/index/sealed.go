@@ -117,8 +117,21 @@ func (ix *Index) timeOf(offset uint64) (int64, error) {
 
 // Locate tells where the event at an offset is. It fails with NotFound when there is no such event.
 func (ix *Index) Locate(offset uint64) (Loc, error) {
-	p, err := ix.place(offset)
-	return p.loc, err
+	u := ix.view.Load().holding(offset)
+	if u.sealed == nil {
+		p, err := ix.place(offset)
+		return p.loc, err
+	}
+	c, err := ix.cursor()
+	if err != nil {
+		return Loc{}, err
+	}
+	defer c.release()
+	loc, ok, err := c.loc(u.sealed, offset)
+	if err == nil && !ok {
+		err = absent(offset)
+	}
+	return loc, err
 }
 
 func (ix *Index) place(offset uint64) (place, error) {

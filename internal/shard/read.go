@@ -53,6 +53,8 @@ type reader struct {
 	disk *seglog.Reader // nil until there is something to read from it
 	left uint64         // events until the limit
 
+	looked uint64 // at how many events
+
 	// next is the offset to look at next. Backwards, everything from it on was looked at.
 	next uint64
 	end  uint64 // the newest applied offset that is known
@@ -169,6 +171,7 @@ func (r *reader) fill() (caughtUp bool, err error) {
 
 // offer looks at an event and takes it if it is wanted. The reader goes on behind it.
 func (r *reader) offer(payload []byte, v *eventwire.View, copied bool) error {
+	r.looked++
 	wanted, err := r.wants(payload, v)
 	if err != nil {
 		return err
