@@ -60,6 +60,9 @@ type Meta struct {
 	disk *replica.Disk
 	rep  *replica.Replica
 	pump *replica.Pump
+	// pumped is closed when the pump has ended; offered is a leader's newest offer.
+	pumped  chan struct{}
+	offered *replica.Snapshot
 
 	state    atomic.Pointer[state]
 	status   atomic.Pointer[Status]
@@ -96,34 +99,51 @@ type inbox struct {
 
 // Open opens the meta group's folder and begins to run.
 func Open(o Options) (*Meta, error) {
-	disk, err := replica.OpenDisk(seglog.Options{FS: o.FS, Dir: o.Dir, Shard: group, SegmentBytes: cmp.Or(o.segment, segmentBytes), MaxBatchEntries: 1024}, o.Voters)
-	if err != nil {
-		return nil, fmt.Errorf("open meta log: %w", err)
-	}
-	m := &Meta{o: o, disk: disk, flights: map[uint64]*change{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}), caughtUp: make(chan struct{})}
-	if err := m.load(); err != nil {
-		_ = disk.Close()
-		return nil, fmt.Errorf("load meta: %w", err)
-	}
-	m.rep, err = replica.Open(replica.Config{
-		ID: o.Replica, Disk: disk, ElectionTicks: 10, HeartbeatTicks: 2, EntryBytes: entryBytes, UncommittedBytes: 8 * entryBytes,
-		CacheBytes: entryBytes, Logger: o.Logger,
-	}, m)
-	if err != nil {
-		_ = disk.Close()
+	m := &Meta{o: o, flights: map[uint64]*change{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}), caughtUp: make(chan struct{})}
+	if err := m.begin(); err != nil {
 		return nil, err
 	}
-	m.applied = m.state.Load().Index
 	m.publish()
-	m.pump = replica.NewPump(disk, m.wrote, nil)
 	m.running.Go(m.loop)
-	m.running.Go(m.pump.Run)
-	if v := disk.State.Load().Conf.Voters; len(v) == 1 && v[0] == o.Replica {
+	if v := m.disk.State.Load().Conf.Voters; len(v) == 1 && v[0] == o.Replica {
 		if err := m.catchUp(); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// begin opens the folder: at first, and again when a leader's state was installed in it.
+func (m *Meta) begin() error {
+	log := seglog.Options{FS: m.o.FS, Dir: m.o.Dir, Shard: group, SegmentBytes: cmp.Or(m.o.segment, segmentBytes), MaxBatchEntries: 1024}
+	if err := finishInstall(log); err != nil {
+		return fmt.Errorf("install the meta group's state: %w", err)
+	}
+	disk, err := replica.OpenDisk(log, m.o.Voters)
+	if err != nil {
+		return fmt.Errorf("open meta log: %w", err)
+	}
+	m.disk = disk
+	if err := m.load(); err != nil {
+		_ = disk.Close()
+		return fmt.Errorf("load meta: %w", err)
+	}
+	m.rep, err = replica.Open(replica.Config{
+		ID: m.o.Replica, Disk: disk, ElectionTicks: 10, HeartbeatTicks: 2, EntryBytes: entryBytes, UncommittedBytes: 8 * entryBytes,
+		CacheBytes: entryBytes, Logger: m.o.Logger, Snapshot: m.offer,
+	}, m)
+	if err != nil {
+		_ = disk.Close()
+		return err
+	}
+	m.showApplied(m.state.Load().Index)
+	pump, pumped := replica.NewPump(disk, m.wrote, nil), make(chan struct{})
+	m.pump, m.pumped = pump, pumped
+	m.running.Go(func() {
+		defer close(pumped)
+		pump.Run()
+	})
+	return nil
 }
 
 // catchUp waits until a group of one has applied everything that it ever acknowledged: the newest of it is committed again only with
@@ -272,8 +292,15 @@ func (m *Meta) post(put func(*inbox)) {
 func (m *Meta) loop() {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
+	defer func() { m.pump.Close() }()
 	for {
 		m.advance()
+		if offer := m.offered; offer != nil && m.fatal == nil {
+			m.offered = nil
+			if m.fatal = m.install(*offer); m.fatal == nil {
+				m.advance()
+			}
+		}
 		if m.fatal != nil {
 			m.halt(m.fatal)
 			return
@@ -343,8 +370,14 @@ func (m *Meta) start(c *change) {
 func (m *Meta) ready() {
 	for {
 		o, more := m.rep.Ready()
+		if o.Damage != nil {
+			m.fatal = o.Damage
+		}
 		if !more {
 			return
+		}
+		for i := range o.Offers {
+			m.offered = &o.Offers[i]
 		}
 		m.send(o.Messages)
 		if o.Write != nil {
@@ -458,7 +491,6 @@ func (m *Meta) Close() error {
 	var err error
 	m.once.Do(func() {
 		close(m.stop)
-		m.pump.Close()
 		m.running.Wait()
 		err = m.disk.Close()
 	})

@@ -64,10 +64,18 @@ func writeFile(fsys vfs.FS, name string, b []byte) error {
 // loadSnapshot gives the newest snapshot; an empty state when there was none yet.
 func loadSnapshot(fsys vfs.FS, dir string) (*state, error) {
 	name := filepath.Join(dir, snapshotName)
-	f, err := fsys.Open(name)
+	b, err := readFile(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return newState(), nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	return decodeSnapshot(name, b)
+}
+
+func readFile(fsys vfs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -77,10 +85,10 @@ func loadSnapshot(fsys vfs.FS, dir string) (*state, error) {
 		return nil, err
 	}
 	b := make([]byte, size)
-	if _, err := f.ReadAt(b, 0); err != nil {
+	if n, err := f.ReadAt(b, 0); n < len(b) {
 		return nil, err
 	}
-	return decodeSnapshot(name, b)
+	return b, nil
 }
 
 // snapshotSum covers what stands before the sum, and the state.
@@ -89,20 +97,32 @@ func snapshotSum(head, body []byte) uint32 {
 }
 
 func decodeSnapshot(name string, b []byte) (*state, error) {
-	bad := errs.New(errs.Corrupt, "%s is damaged: restore it from a backup, or take a replica's", name).With("file", name).With("offset", "0")
+	body, err := snapshotBody(name, b)
+	if err != nil {
+		return nil, err
+	}
+	s := newState()
+	if err := json.Unmarshal(body, s); err != nil || s.Topics == nil {
+		return nil, damagedSnapshot(name)
+	}
+	return s, nil
+}
+
+func damagedSnapshot(name string) error {
+	return errs.New(errs.Corrupt, "%s is damaged: restore it from a backup, or take a replica's", name).With("file", name).With("offset", "0")
+}
+
+// snapshotBody is what a file's header and checksum stand for.
+func snapshotBody(name string, b []byte) ([]byte, error) {
 	if len(b) < snapshotHeader || binary.LittleEndian.Uint32(b) != snapshotMagic {
-		return nil, bad
+		return nil, damagedSnapshot(name)
 	}
 	body := b[snapshotHeader:]
 	if uint32(len(body)) != binary.LittleEndian.Uint32(b[8:]) || snapshotSum(b[:12], body) != binary.LittleEndian.Uint32(b[12:]) {
-		return nil, bad
+		return nil, damagedSnapshot(name)
 	}
 	if v := binary.LittleEndian.Uint32(b[4:]); v != snapshotFormat {
 		return nil, errs.New(errs.Unsupported, "%s has format %d, this version knows %d: run the version that wrote it, or a newer one", name, v, snapshotFormat)
 	}
-	s := newState()
-	if err := json.Unmarshal(body, s); err != nil || s.Topics == nil {
-		return nil, bad
-	}
-	return s, nil
+	return body, nil
 }

@@ -114,7 +114,7 @@ func (d *Disk) isConf(i uint64) (bool, error) {
 func (d *Disk) Loadable() uint64 { return d.loadable }
 
 // Close closes the log and the hard state.
-func (d *Disk) Close() error { return errors.Join(d.Log.Close(), d.State.file.Close()) }
+func (d *Disk) Close() error { return errors.Join(d.Log.Close(), d.State.close()) }
 
 // Write is what one step wants stored: entries, and the hard state when it changed. It is opaque but for its size.
 type Write struct {

@@ -24,6 +24,7 @@ type Pump struct {
 	commit uint64
 	wake   chan struct{}
 	stop   chan struct{}
+	once   sync.Once
 }
 
 // NewPump makes a pump that tells wrote of each write that is durable, in order, or of the failure that ends it; stored, which
@@ -55,7 +56,7 @@ func (p *Pump) take() []*Write {
 }
 
 // Close ends Run; what is queued is not stored.
-func (p *Pump) Close() { close(p.stop) }
+func (p *Pump) Close() { p.once.Do(func() { close(p.stop) }) }
 
 // Run stores until Close, or until the first failure.
 func (p *Pump) Run() {

@@ -182,5 +182,5 @@ func Install(o seglog.Options, in Installation) error {
 	if err := s.Save(st); err != nil {
 		return err
 	}
-	return s.file.Close()
+	return s.close()
 }

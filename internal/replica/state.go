@@ -91,6 +91,7 @@ type StateFile struct {
 	name string
 	seq  uint64
 	now  HardState
+	shut bool
 }
 
 func openState(fsys vfs.FS, name string, fresh bool, voters []uint64) (*StateFile, error) {
@@ -145,6 +146,16 @@ func (s *StateFile) Load() HardState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now
+}
+
+func (s *StateFile) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shut {
+		return nil
+	}
+	s.shut = true
+	return s.file.Close()
 }
 
 // Save makes a state durable in both copies.

@@ -274,8 +274,10 @@ func storing(err error, path string) error {
 }
 
 // Pieces lists the sealed segments of a shard, for a peer that compares or repairs its own.
-func (s *Shard) Pieces() (all []Piece) {
-	for _, seg := range s.Segments() {
+func (s *Shard) Pieces() []Piece { return pieces(s.Segments()) }
+
+func pieces(segs []seglog.Segment) (all []Piece) {
+	for _, seg := range segs {
 		if seg.Sealed {
 			all = append(all, pieceOf(seg))
 		}

@@ -236,31 +236,61 @@ func (b *Scrubber) compare(theirs map[uint64][]Piece) {
 	}
 }
 
-// Mend makes the folder of a shard that does not open (corrupt) open again, as far as that is possible without guessing: segments before
-// the last one whose files are missing, or damaged where Open looks, are replaced by those of other replicas that end with the same
-// entry, so hold the same. It gives how many; when the folder does not open after that, or the error is corrupt, it is the last segment or
-// the hard state that is damaged: then what this replica has acknowledged, or voted, is not known, and it must come back as another.
-func Mend(ctx context.Context, cfg Config, o Scrubbing) (mended int, err error) {
+// Mend makes the folder of a shard that did not open, with this error (corrupt), open again, as far as that is possible without
+// guessing: segments before the last one whose files are missing or damaged are replaced by those of other replicas that end with the
+// same entry, so hold the same. It gives how many; 0 without an error when it is the last segment or the hard state that is damaged: then
+// what this replica has acknowledged, or voted, is not known, and it must come back as another.
+func Mend(ctx context.Context, cfg Config, o Scrubbing, cause error) (mended int, err error) {
 	if err := finishInstall(cfg, o.FS, o.Dir); err != nil {
 		return 0, err
 	}
 	log := seglog.Options{FS: o.FS, Dir: o.Dir, Shard: uint64(o.Number)}
 	for {
 		gaps, err := seglog.Gaps(log)
-		if err != nil || len(gaps) == 0 {
+		if errs.CodeOf(err) == errs.Corrupt {
+			return mended, nil
+		}
+		if err != nil {
 			return mended, err
 		}
-		g := gaps[0]
-		o.Logger.Error("a segment is damaged or missing; another replica's takes its place", "segment", seglog.Name(g.First), "error", g.Err)
-		if err := fetchOne(ctx, o, Piece{First: g.First, Last: g.Last}, func(Piece) bool { return true }); err != nil {
-			return mended, fmt.Errorf("%w; it is not mended: %w", g.Err, err)
+		if len(gaps) == 0 {
+			break
 		}
-		if err := seglog.Fill(log, g, filepath.Join(o.Dir, repairDir)); err != nil {
+		if err := mendOne(ctx, o, log, gaps[0]); err != nil {
 			return mended, err
-		}
-		if err := o.FS.Remove(IndexFile(o.Dir, g.First)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return mended, storing(err, o.Dir)
 		}
 		mended++
 	}
+	if g, ok := suspected(log, cause); ok {
+		if err := mendOne(ctx, o, log, g); err != nil {
+			return mended, err
+		}
+		mended++
+	}
+	return mended, nil
+}
+
+// suspected is the sealed segment that an error tells of, when it is damaged where opening a log does not look, but loading it did.
+func suspected(log seglog.Options, cause error) (seglog.Gap, bool) {
+	first, ok := segmentIn(cause)
+	if !ok {
+		return seglog.Gap{}, false
+	}
+	_, err := seglog.VerifySealed(log, first, seglog.Name(first), nil)
+	s, unknown := seglog.Describe(log, first)
+	return seglog.Gap{First: s.First, Last: s.Last, Term: s.Term, Err: err}, err != nil && unknown == nil
+}
+
+func mendOne(ctx context.Context, o Scrubbing, log seglog.Options, g seglog.Gap) error {
+	o.Logger.Error("a segment is damaged or missing; another replica's takes its place", "segment", seglog.Name(g.First), "error", g.Err)
+	if err := fetchOne(ctx, o, Piece{First: g.First, Last: g.Last}, func(Piece) bool { return true }); err != nil {
+		return fmt.Errorf("%w; it is not mended: %w", g.Err, err)
+	}
+	if err := seglog.Fill(log, g, filepath.Join(o.Dir, repairDir)); err != nil {
+		return err
+	}
+	if err := o.FS.Remove(IndexFile(o.Dir, g.First)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return storing(err, o.Dir)
+	}
+	return nil
 }

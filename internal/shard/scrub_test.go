@@ -211,15 +211,37 @@ func TestMend(t *testing.T) {
 	if err := m.disk.Remove(filepath.Join("data", gone.Name)); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, g.tryStart(m), errs.Corrupt)
+	cause := g.tryStart(m)
+	wantCode(t, cause, errs.Corrupt)
 	s := g.scrub(m)
-	if n, err := Mend(t.Context(), g.config(m), s.Scrubbing); err != nil || n != 3 {
+	if n, err := Mend(t.Context(), g.config(m), s.Scrubbing, cause); err != nil || n != 3 {
 		t.Fatalf("%d, %v", n, err)
 	}
 	g.start(m)
 	g.append()
 	g.mustBeEven()
-	if n, err := Mend(t.Context(), g.config(m), s.Scrubbing); err != nil || n != 0 {
+	if n, err := Mend(t.Context(), g.config(m), s.Scrubbing, cause); err != nil || n != 0 {
+		t.Fatalf("%d, %v", n, err)
+	}
+	// Damage in the middle of a segment is met when the index is built anew.
+	g.flip(m, 2, func(s seglog.Segment) int64 { return s.Bytes - 30 })
+	g.stop(m)
+	m.mem = newMem()
+	cause = g.tryStart(m)
+	wantCode(t, cause, errs.Corrupt)
+	if n, err := Mend(t.Context(), g.config(m), s.Scrubbing, cause); err != nil || n != 1 {
+		t.Fatalf("%d, %v", n, err)
+	}
+	g.start(m)
+	// What only this replica may have acknowledged is nobody else's to give back.
+	segs := m.s.Segments()
+	g.stop(m)
+	if err := m.disk.Flip(filepath.Join("data", segs[len(segs)-1].Name), 20); err != nil {
+		t.Fatal(err)
+	}
+	cause = g.tryStart(m)
+	wantCode(t, cause, errs.Corrupt)
+	if n, err := Mend(t.Context(), g.config(m), s.Scrubbing, cause); err != nil || n != 0 {
 		t.Fatalf("%d, %v", n, err)
 	}
 }

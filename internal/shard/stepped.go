@@ -35,15 +35,20 @@ func OpenStepped(cfg Config, fsys vfs.FS, dir string, voters []uint64, ix *index
 	if err != nil {
 		return nil, err
 	}
+	core, err := stepped(cfg, fsys, dir, disk, ix)
+	if err != nil {
+		_ = disk.Close()
+		return nil, err
+	}
+	return &Stepped{cfg: cfg, fs: fsys, dir: dir, disk: disk, ix: ix, core: core, look: newResolver(core)}, nil
+}
+
+func stepped(cfg Config, fsys vfs.FS, dir string, disk *replica.Disk, ix *index.Index) (*Core, error) {
 	l, err := load(cfg, fsys, dir, disk, ix)
 	if err != nil {
 		return nil, err
 	}
-	core, err := openCore(cfg, l)
-	if err != nil {
-		return nil, err
-	}
-	return &Stepped{cfg: cfg, fs: fsys, dir: dir, disk: disk, ix: ix, core: core, look: newResolver(core)}, nil
+	return openCore(cfg, l)
 }
 
 // Submit looks up what calls need and queues them.
@@ -79,9 +84,7 @@ func (s *Stepped) Advance(now time.Time) ([]*replica.Write, []*pb.Message, error
 		d.finish()
 	}
 	for _, t := range step.Resolve {
-		if err := s.look.resolve(t); err != nil {
-			return nil, nil, err
-		}
+		t.unread = s.look.resolve(t)
 		s.core.Resolved(t)
 	}
 	return step.Writes, step.Messages, step.Fatal
@@ -148,6 +151,9 @@ func (s *Stepped) Cut() *seglog.Cut { return s.disk.Cut }
 
 // Segments lists the log's segments.
 func (s *Stepped) Segments() []seglog.Segment { return s.disk.Log.Segments() }
+
+// Pieces lists the sealed segments, for a peer that compares or repairs its own.
+func (s *Stepped) Pieces() []Piece { return pieces(s.disk.Log.Segments()) }
 
 // Replace puts a segment from another folder in the place of a damaged one; see Scrubber.
 func (s *Stepped) Replace(first uint64, from string) error { return s.disk.Log.Replace(first, from) }

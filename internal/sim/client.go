@@ -161,7 +161,8 @@ func (c *client) try() error {
 		}
 	}}
 	if err := n.shard.Submit(call); err != nil {
-		return fmt.Errorf("node %d: submit: %w", n.id, err)
+		c.waiting = false
+		return c.w.met(n, err)
 	}
 	return c.w.advance(n)
 }
@@ -189,6 +190,10 @@ func (c *client) answered(o *op, call *event.Call) {
 			o.refused = true
 			c.w.stats.Refused++
 			c.end(o)
+		}
+	case errs.Corrupt: // a look-up met damage; nothing was written, and it is tried again
+		if c.at != c.w.bitten {
+			c.w.failed = fmt.Errorf("client %d got %w", c.number, call.Err)
 		}
 	default:
 		c.w.failed = fmt.Errorf("client %d got %w", c.number, call.Err)

@@ -21,7 +21,7 @@ func (w *world) ship(n *node) error {
 	}
 	f := shard.Fetching{FS: n.faults, Dir: "data", Manifest: *n.offer}
 	for _, o := range w.nodes {
-		if o != n && o.shard != nil && !w.cut[[2]uint64{o.id, n.id}] && !w.cut[[2]uint64{n.id, o.id}] {
+		if o != n && o.shard != nil && w.reach(o, n) {
 			f.Sources = append(f.Sources, &source{w: w, of: o})
 		}
 	}

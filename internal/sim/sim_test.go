@@ -72,6 +72,10 @@ func (s *Stats) add(o Stats) {
 	s.Broken += o.Broken
 	s.Shipped += o.Shipped
 	s.Installed += o.Installed
+	s.Bitten += o.Bitten
+	s.Met += o.Met
+	s.Repaired += o.Repaired
+	s.Mended += o.Mended
 }
 
 // TestFailedSeeds plays seeds that once broke a promise, each with what it had found.

@@ -48,6 +48,7 @@ type world struct {
 	seen    map[uint64]replica.Entry // committed entries, as first applied anywhere
 	calm    bool
 	rotten  *node
+	bitten  *node // whose sealed segments rot
 	clock   int64
 	step    int
 	failed  error // a client got an answer it must never get
@@ -57,6 +58,7 @@ type world struct {
 // Stats counts what a run has come across, so that a test can tell that it tested anything.
 type Stats struct {
 	Acked, Repeated, Conflicts, Unknown, Crashes, Elections, Cuts, Sealed, Rotten, Refused, Broken, Shipped, Installed int
+	Bitten, Met, Repaired, Mended                                                                                      int
 }
 
 // node is one member: its disk survives a crash, the rest does not.
@@ -148,6 +150,27 @@ func simLimits() limits.Limits {
 }
 
 func (w *world) start(n *node) error {
+	for {
+		err := w.open(n)
+		if err == nil {
+			break
+		}
+		opens, err := w.mend(n, err)
+		if err != nil {
+			return fmt.Errorf("node %d does not open: %w", n.id, err)
+		}
+		if !opens {
+			return nil
+		}
+	}
+	n.pending = nil
+	if n.shard.Cut() != nil {
+		w.stats.Cuts++
+	}
+	return w.advance(n)
+}
+
+func (w *world) open(n *node) error {
 	// The index is derived: it begins empty, as after a deleted folder, and so do the tables beside the segments.
 	mem := vfs.NewMem()
 	if err := mem.MkdirAll("data", 0o755); err != nil {
@@ -157,17 +180,14 @@ func (w *world) start(n *node) error {
 	if err != nil {
 		return err
 	}
-	n.index = ix
 	n.faults = faultfs.New(n.disk)
-	n.shard, err = shard.OpenStepped(w.config(n), n.faults, "data", w.voters(), ix)
+	s, err := shard.OpenStepped(w.config(n), n.faults, "data", w.voters(), ix)
 	if err != nil {
-		return fmt.Errorf("node %d does not open: %w", n.id, err)
+		_ = ix.Close()
+		return err
 	}
-	n.pending = nil
-	if n.shard.Cut() != nil {
-		w.stats.Cuts++
-	}
-	return w.advance(n)
+	n.index, n.shard = ix, s
+	return nil
 }
 
 func (w *world) config(n *node) shard.Config {
@@ -224,6 +244,10 @@ func (w *world) act() error {
 		return w.restart(n)
 	case x < 994:
 		w.partition()
+	case x < 996:
+		return w.rotSealed(n)
+	case x < 997:
+		return w.scrub(n)
 	default:
 		w.heal()
 	}
@@ -277,7 +301,7 @@ func (w *world) watch(n *node) error {
 	}
 	es, err := n.shard.Entries(n.applied+1, s.Applied+1)
 	if err != nil {
-		return err
+		return w.met(n, err)
 	}
 	for _, e := range es {
 		if was, ok := w.seen[e.Index]; ok && (was.Term != e.Term || string(was.Data) != string(e.Data)) {
@@ -433,8 +457,15 @@ func (w *world) settle() error {
 	w.trace("settle")
 	w.calm = true
 	w.heal()
+	for range w.nodes { // one that must be mended waits for the others
+		for _, n := range w.nodes {
+			if err := w.restart(n); err != nil {
+				return err
+			}
+		}
+	}
 	for _, n := range w.nodes {
-		if err := w.restart(n); err != nil {
+		if err := errors.Join(w.scrub(n), w.failed); err != nil {
 			return err
 		}
 	}
