@@ -12,6 +12,7 @@ type benchCmd struct {
 	Append benchAppendCmd `cmd:"" help:"Append as fast as the acknowledgements come, then count the events again in the log."`
 	Read   benchReadCmd   `cmd:"" help:"Read a whole shard with one reader."`
 	Load   benchLoadCmd   `cmd:"" help:"Load random cold streams, one after another."`
+	SSE    benchSSECmd    `cmd:"" name:"sse" help:"Open many followers by HTTP, and measure what they cost while nothing happens."`
 	Disk   benchDiskCmd   `cmd:"" help:"Probe a disk: how often it syncs, how fast it fills and writes."`
 }
 
@@ -52,6 +53,15 @@ type benchLoadCmd struct {
 	Size        int           `placeholder:"BYTES" help:"Payload of an event (default 256)."`
 	Concurrency int           `placeholder:"N" help:"Callers (default 1)."`
 	Duration    time.Duration `placeholder:"TIME" help:"Of the measurement (default 10s)."`
+}
+
+type benchSSECmd struct {
+	remote `embed:""`
+	output `embed:""`
+
+	HTTP     string        `name:"http" default:"127.0.0.1:7080" placeholder:"HOST:PORT" help:"The server's HTTP address (default 127.0.0.1:7080)."`
+	Readers  int           `placeholder:"N" help:"Streams of server-sent events, each on a connection of its own (default 1,000)."`
+	Duration time.Duration `placeholder:"TIME" help:"For how long nothing happens (default 10s)."`
 }
 
 type benchDiskCmd struct {
@@ -117,6 +127,21 @@ func (c *benchLoadCmd) Run(a *app) error {
 			append(latencies("loads", r.Latency),
 				"loads", thousands(r.Loads)+" in "+fmt.Sprintf("%.1f s", r.Seconds),
 				"verified", yesNo(r.Verified)+": every stream had its events, in order")...), err
+	})
+}
+
+func (c *benchSSECmd) Run(a *app) error {
+	if err := notNegative("readers", c.Readers); err != nil {
+		return err
+	}
+	return a.bench(c.remote, c.output, func(t bench.Target) (any, bool, []string, error) {
+		r, err := bench.SSE(a.ctx, bench.SSEConfig{Target: t, HTTP: c.HTTP, Readers: c.Readers, Duration: c.Duration})
+		return r, r.Verified, []string{
+			"followers", thousands(uint64(r.Readers)) + fmt.Sprintf(", all following after %.2f s", r.OpenSeconds),
+			"memory", fmt.Sprintf("%.1f MiB more than before, %.1f MiB in all", r.MemoryMiB, r.ServerMiB),
+			"CPU", fmt.Sprintf("%.2f %% of a core while nothing happened", r.CPUPercent),
+			"an event to all", fmt.Sprintf("%.1f ms", r.DeliverMs),
+			"verified", yesNo(r.Verified) + ": every follower got it"}, err
 	})
 }
 

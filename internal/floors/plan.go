@@ -110,7 +110,7 @@ var guests = map[string][]string{
 	"go.opentelemetry.io":             {"internal/otlp"},
 	"github.com/alecthomas/kong":      {"internal/cli", "cmd/gesta"},
 	"go.yaml.in/yaml/v3":              {"internal/node", "internal/cli"},
-	"net/http":                        {"internal/door/http", "internal/discovery/kubernetes", "internal/node", "internal/cli"},
+	"net/http":                        {"internal/door/http", "internal/discovery/kubernetes", "internal/node", "internal/cli", "internal/bench"},
 	"cel.dev":                         {"internal/filter"},
 	"github.com/anishathalye":         {"internal/sim"},
 	"testing":                         {"internal/gateway/gatewaytest"},
