@@ -2,9 +2,12 @@ package index
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
+	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 )
 
@@ -100,5 +103,90 @@ func (m *model) checkCounts(t *rapid.T) {
 	m.no(err)
 	if !slices.Equal(got, want) {
 		t.Fatalf("Counts(%s, %d): %d, want %d", topic, times, got, want)
+	}
+}
+
+// TestHostileTags adds events that each carry 32 tags no other carries: the table's terms stay within what they may take, and what has
+// none is still among what is found.
+func TestHostileTags(t *testing.T) {
+	h := newHistory(10)
+	ix, err := Open(Options{Dir: "index", FS: vfs.NewMem(), BlockCacheBytes: 1 << 20, HeadsCacheBytes: 1 << 20})
+	ok(t, err)
+	ix.Begin(1)
+	ix.current.terms.budget = 1 << 20
+	tag := []byte("wanted")
+	next := uint64(0)
+	for range 100 {
+		batch := h.batch(100)
+		for i := range batch {
+			for range 32 {
+				next++
+				batch[i].Tags = append(batch[i].Tags, TagHash(binary.BigEndian.AppendUint64(nil, next)))
+			}
+		}
+		batch[50].Tags[7] = TagHash(tag)
+		ix.Add(batch)
+	}
+	s := &ix.current.terms
+	if n := s.rows.len(); s.used > s.budget || n > uint32(s.budget/termCost) || s.until == 0 {
+		t.Fatalf("%d terms of %d bytes, until %d", n, s.used, s.until)
+	}
+	for _, sealed := range []bool{false, true} {
+		if sealed {
+			ix.Begin(1 << 20)
+			_, err := ix.Build(1, "1.idx")
+			ok(t, err)
+			ok(t, ix.Ingest(1, "1.idx"))
+		}
+		f, found := ix.Find(Query{Tags: [][]byte{tag}}, 1, false), map[uint64]bool{}
+		room := make([]Posting, 1000)
+		for more := true; more; {
+			var n int
+			n, more, err = f.Next(room)
+			ok(t, err)
+			for _, p := range room[:n] {
+				found[p.Offset] = true
+			}
+		}
+		for offset := uint64(51); offset <= 10_000; offset += 100 {
+			if !found[offset] {
+				t.Fatalf("sealed %v: lacks %d", sealed, offset)
+			}
+		}
+	}
+	ok(t, ix.Close())
+}
+
+// TestSize holds what a table takes on disk for an event of 256 bytes, which is about 340 in the log.
+func TestSize(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		tags int // of each event; the first is its own, the others are of one in 50
+		most int64
+	}{{"types", 0, 24}, {"types and a tag of one", 1, 36}, {"types and three tags", 3, 40}} {
+		h, fs := newHistory(benchStreams), vfs.NewMem()
+		ix, err := Open(Options{Dir: "index", FS: fs, BlockCacheBytes: 1 << 20, HeadsCacheBytes: 1 << 20})
+		ok(t, err)
+		ix.Begin(1)
+		const events = 30_000
+		for range events / 100 {
+			batch := h.batch(100)
+			for i := range batch {
+				for n := range c.tags {
+					own := batch[i].Offset
+					if n > 0 {
+						own = h.random.Uint64N(50)
+					}
+					batch[i].Tags = append(batch[i].Tags, TagHash(fmt.Appendf(nil, "%d:%d", n, own)))
+				}
+			}
+			ix.Add(batch)
+		}
+		built, err := ix.Build(1, "1.idx")
+		ok(t, err)
+		if t.Logf("%s: %.1f bytes for an event", c.name, float64(built.Bytes)/events); built.Bytes > c.most*events {
+			t.Errorf("%s: %d bytes for an event, more than %d", c.name, built.Bytes/events, c.most)
+		}
+		ok(t, ix.Close())
 	}
 }
