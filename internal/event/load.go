@@ -1,5 +1,7 @@
 package event
 
+import "github.com/gesta-db/gesta/api/position"
+
 // Tombstone is the type of the event that ends an entity: what it was before leads to nothing after. A commit that ends with one
 // carries a state of this type, so that loading need not look behind it.
 const Tombstone = "gesta.deleted"
@@ -27,8 +29,9 @@ type Loaded struct {
 	Carried *State
 	// Events follow Base: encodings of gesta.v1.RecordedEvent. They are the caller's.
 	Events [][]byte
-	// Revision and Offset are those of the last event, or of Base when there are no events.
-	Revision, Offset uint64
+	// Revision and Position are those of the last event, or of Base when there are no events.
+	Revision uint64
+	Position position.Position
 	// More tells that events up to the revision wanted are missing: go on after Revision.
 	More bool
 	// Deleted tells that what there is at Revision is a tombstone.

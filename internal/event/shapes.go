@@ -111,6 +111,9 @@ type Outcome struct {
 // Call is a commit on its way through a shard.
 type Call struct {
 	Commit *Commit
+	// After, when set, is a call that was submitted before by the same goroutine: this one was decided on what that one does to the
+	// stream, and is a conflict when that one was not accepted. The shard forgets it when it has judged.
+	After *Call
 	// Deadline is when the caller stops waiting; the zero time means never.
 	Deadline time.Time
 	// Done is called exactly once, from the shard's goroutine, when Outcome or Err is set. It must not block.

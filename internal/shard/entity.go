@@ -80,7 +80,7 @@ func (l *loader) atBase() error {
 	}
 	p, ok, err := l.r.s.postingAt(l.spec.Topic, l.spec.Key, l.Revision)
 	if ok {
-		l.Offset = p.Offset
+		l.Position = l.r.s.position(p.Offset)
 	}
 	return err
 }
@@ -161,7 +161,7 @@ func (l *loader) event(p index.Posting) error {
 	if v.Offset != p.Offset || v.Revision != l.Revision+1 || !bytes.Equal(v.Key, l.spec.Key) || !bytes.Equal(v.Topic, l.spec.Topic) {
 		return errs.New(errs.Corrupt, "the index of shard %d points from offset %d to another event: stop the node, delete its index folder and start it again", l.r.s.o.Number, p.Offset)
 	}
-	l.Revision, l.Offset = v.Revision, v.Offset
+	l.Revision, l.Position = v.Revision, l.r.s.position(v.Offset)
 	if l.Deleted = string(v.Type) == event.Tombstone; l.Deleted {
 		l.Base, l.Carried, l.Events = v.Revision, nil, nil
 		return nil

@@ -149,7 +149,7 @@ func TestLoadAfterATombstone(t *testing.T) {
 		}
 		o := r.mustAppend(end)
 		all := event.LoadSpec{Key: []byte("a"), Accept: func(string, uint32) bool { return true }, Bytes: 1 << 20}
-		if l := r.mustLoad(all); !l.Deleted || l.Base != 2 || l.Revision != 2 || l.Carried != nil || len(l.Events) != 0 || l.Offset != o.Position.Offset {
+		if l := r.mustLoad(all); !l.Deleted || l.Base != 2 || l.Revision != 2 || l.Carried != nil || len(l.Events) != 0 || l.Position != o.Position {
 			t.Fatalf("marked %v: %+v", marked, l)
 		}
 		r.mustAppend(command("a", "c2", 2, "e3"))
@@ -168,6 +168,41 @@ func tombstone(key string, after uint64) *event.Commit {
 	b := eventwire.AppendEvent(nil, &eventwire.Event{ID: "end", Type: event.Tombstone})
 	c.Streams[0].Events = []event.Prepared{{ID: []byte("end"), Type: []byte(event.Tombstone), Bytes: b}}
 	return c
+}
+
+// TestAfterALostCall holds that a commit is refused whose predecessor was not accepted, though another has brought the stream to
+// the revision that it expects.
+func TestAfterALostCall(t *testing.T) {
+	r := newRig(t).open().mustServe()
+	defer r.close()
+	r.mustAppend(one("bank", "a", event.Expect{}, "e1"))
+	for name, lost := range map[string]*event.Commit{
+		"a conflict": one("bank", "a", event.Expect{Kind: event.Exact, Revision: 7}, "x"),
+		"a repeat":   one("bank", "a", event.Expect{}, "e1"),
+	} {
+		h, _, _ := r.s.Head(t.Context(), []byte("bank"), []byte("a"))
+		got := make(chan *event.Call, 3)
+		call := func(c *event.Commit, after *event.Call) *event.Call {
+			return &event.Call{Commit: c, After: after, Done: func(c *event.Call) { got <- c }}
+		}
+		first := call(lost, nil)
+		next := call(one("bank", "a", event.Expect{Kind: event.Exact, Revision: h.Revision + 1}, name+" next"), first)
+		r.s.Submit([]*event.Call{first, call(one("bank", "a", event.Expect{}, name+" foreign"), nil), next})
+		for range 3 {
+			await(t, got)
+		}
+		wantCode(t, next.Err, errs.Conflict)
+		if next.After != nil {
+			t.Fatal("the chain is kept")
+		}
+	}
+	first := &event.Call{Commit: one("bank", "b", event.Expect{}, "e1"), Done: func(*event.Call) {}}
+	got := make(chan *event.Call, 1)
+	next := &event.Call{Commit: one("bank", "b", event.Expect{Kind: event.Exact, Revision: 1}, "e2"), After: first, Done: func(c *event.Call) { got <- c }}
+	r.s.Submit([]*event.Call{first, next})
+	if c := await(t, got); c.Err != nil {
+		t.Fatal(c.Err)
+	}
 }
 
 // TestAStateBesideTheTruth holds that a carried state is refused which is not the one its commit leads to.

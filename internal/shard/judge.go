@@ -47,6 +47,7 @@ func (c *Core) judgeQueue() {
 			return
 		case answered:
 		}
+		t.call.After = nil // a chain would keep all that came before
 		c.queue[0] = nil
 		c.queue = c.queue[1:]
 	}
@@ -198,8 +199,14 @@ func (c *Core) repeat(t *task, o event.Outcome, same bool) {
 	c.answer(t, func(err error) { t.call.Err = err }, t.call.Deadline)
 }
 
-// judgeHeads holds the expectations against the streams' newest revisions.
+// judgeHeads holds the expectations against the streams' newest revisions, and against the call that this one rests on: the
+// revision alone would also be met by what others wrote in its place.
 func (c *Core) judgeHeads(t *task) verdict {
+	if prev := t.call.After; prev != nil && (prev.Err != nil || prev.Outcome.Repeated || len(prev.Outcome.Streams) == 0) {
+		t.call.Err = conflict(&t.call.Commit.Streams[0], t.revisions[0])
+		c.answer(t, func(err error) { t.call.Err = err }, t.call.Deadline)
+		return answered
+	}
 	for i := range t.call.Commit.Streams {
 		s := &t.call.Commit.Streams[i]
 		if s.Expect.Kind == event.Any {
