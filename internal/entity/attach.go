@@ -162,6 +162,7 @@ func (c *Core) Detach(a *Attachment, reason string) {
 		}
 	}
 	for _, s := range a.seats {
+		c.tellBreaker(s, false)
 		s.kind.attached--
 		c.forgetKind(s.kind)
 	}

@@ -114,6 +114,7 @@ type Core struct {
 	entities int
 	folds    map[*fold]bool
 	stamper  event.Stamper
+	leaving  string // why all handlers are to go when nothing is under way
 }
 
 // idKey names a command that came with an id.
@@ -146,6 +147,7 @@ type seat struct {
 	failures int
 	backoff  time.Duration
 	openTo   time.Time // the breaker; zero: closed
+	open     bool      // it was told so
 	// stateless tells that the handler keeps no sessions: states are kept here for it.
 	stateless bool
 }
@@ -163,6 +165,7 @@ func (c *Core) At(now time.Time) { c.now = now }
 
 // Take gives what must happen outside, and forgets it.
 func (c *Core) Take() Step {
+	c.leave()
 	for a := range c.dirty {
 		c.out.Send = append(c.out.Send, a)
 		delete(c.dirty, a)

@@ -12,8 +12,9 @@ import (
 
 // Log is what entities need of the log.
 type Log interface {
-	// Submit queues commits of entities, in order, and returns when all are queued or done. It must not wait for anything else.
-	Submit(calls []*event.Call)
+	// Submit queues commits of entities, in order; done is called once for each, and must not block. It waits for nothing but looking
+	// things up.
+	Submit(calls []*event.Call, done func(*event.Call))
 	// Load reads an entity as far as it is applied here; it may read the disk.
 	Load(spec event.LoadSpec) (event.Loaded, error)
 	// Barrier waits until everything acknowledged before the call is applied here, and this node's view is the newest.
@@ -234,10 +235,7 @@ func (d *Dispatcher) feed(in *inbox) {
 // give does what a step asks for. Commits go first: the log is what is waited for.
 func (d *Dispatcher) give(s Step) {
 	if len(s.Commits) > 0 {
-		for _, call := range s.Commits {
-			call.Done = d.committed
-		}
-		d.log.Submit(s.Commits)
+		d.log.Submit(s.Commits, d.committed)
 	}
 	for _, a := range s.Send {
 		if f := a.take(); !a.gone {
@@ -349,9 +347,9 @@ func (d *Dispatcher) halt() {
 	}
 }
 
-// Drain asks every handler to finish and go.
+// Drain asks every handler to finish and go, once no command is under way any more.
 func (d *Dispatcher) Drain(reason string) {
-	d.do(func(c *Core) { c.DrainAll(reason) })
+	d.do(func(c *Core) { c.DrainWhenIdle(reason) })
 }
 
 // Close ends everything: the callers that are left are told so.

@@ -144,10 +144,18 @@ func (d *Dispatcher) readable(ctx context.Context, k *KindConfig, h *Hello) erro
 		With("kind", k.Name).With("unreadable", list)
 }
 
-// DrainAll asks every handler to finish and go.
-func (c *Core) DrainAll(reason string) {
+// DrainWhenIdle asks every handler to finish and go as soon as nothing waits for one.
+func (c *Core) DrainWhenIdle(reason string) {
+	c.leaving = reason
+	c.leave()
+}
+
+func (c *Core) leave() {
+	if c.leaving == "" || c.pending.first != nil || len(c.folds) > 0 {
+		return
+	}
 	for _, a := range slices.Clone(c.atts) {
-		c.Drain(a, reason)
+		c.Drain(a, c.leaving)
 	}
 }
 

@@ -339,10 +339,8 @@ func (c *Core) again(e *entity, l *list) {
 
 // succeeded closes a breaker.
 func (c *Core) succeeded(s *seat) {
-	if s.failures >= breakAfter {
-		c.tellBreaker(s, false)
-	}
 	s.failures, s.backoff, s.openTo = 0, 0, time.Time{}
+	c.tellBreaker(s, false)
 }
 
 // failed counts a failure, and opens the breaker at the last straw.
@@ -369,6 +367,10 @@ func (c *Core) isOpen(s *seat) bool {
 }
 
 func (c *Core) tellBreaker(s *seat, open bool) {
+	if s.open == open {
+		return
+	}
+	s.open = open
 	if open {
 		c.cfg.Logger.Error("a circuit breaker is open: commands fail at once until the handler does better", "kind", s.kind.name, "process", s.att.name, "failures", s.failures, "until", s.openTo)
 	} else {

@@ -63,16 +63,22 @@ var plan = map[string]place{
 	"internal/inspect": {floor: engine, may: []string{"internal/shard", "internal/meta", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
 
 	// The gateway declares the small interfaces that the engine fills: it never names the engine.
-	"internal/gateway": {floor: workers, may: []string{"internal/event", "internal/filter"}},
+	"internal/gateway": {floor: workers, may: []string{"internal/entity", "internal/event", "internal/filter"}},
+
+	// What runs entities declares the log that it needs; the gateway gives it one.
+	"internal/entity": {floor: workers, may: []string{"internal/event"}},
 
 	"internal/gateway/gatewaytest": {floor: workers, may: []string{"internal/gateway", "internal/event"}}, // contracts, for tests
 
 	// No door knows another, nor what stands behind the gateway.
-	"internal/door/grpc": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
+	"internal/door/grpc": {floor: doors, may: []string{"internal/gateway", "internal/entity", "internal/event"}},
 	"internal/door/http": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
 
 	// Between nodes. It knows Raft's messages, and not who stands behind them.
 	"internal/door/peer": {floor: doors, may: []string{"internal/event"}},
+
+	// Handlers are ways to user code; each is behind the dispatcher's small interface.
+	"internal/handler/remote": {floor: doors, may: []string{"internal/entity", "internal/event"}},
 
 	// A way out, as the doors are ways in: it makes spans of what the gateway's Tracer is told.
 	"internal/otlp": {floor: doors, may: []string{"internal/gateway"}},
@@ -84,7 +90,7 @@ var plan = map[string]place{
 	"internal/discovery/kubernetes": {floor: doors},
 
 	// The node builds, opens and closes everything, so it knows everybody below.
-	"internal/node": {floor: house, may: []string{"internal/door/grpc", "internal/door/http", "internal/otlp", "internal/discovery", "internal/gateway", "internal/shard", "internal/meta",
+	"internal/node": {floor: house, may: []string{"internal/entity", "internal/handler/remote", "internal/door/grpc", "internal/door/http", "internal/otlp", "internal/discovery", "internal/gateway", "internal/shard", "internal/meta",
 		"internal/inspect", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
 	"internal/bench": {floor: house, may: []string{"client"}},
 	"internal/demo":  {floor: house, may: []string{"client"}},

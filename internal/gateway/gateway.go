@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gesta-db/gesta/internal/clock"
+	"github.com/gesta-db/gesta/internal/entity"
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/filter"
@@ -24,6 +25,7 @@ type Options struct {
 	Listener   *Listener   // nil: nobody listens
 	Tracer     Tracer      // nil: calls are not traced
 	Identity   Identity
+	Entities   *EntityOptions // nil: it runs no entities
 }
 
 // Identity says which node this is.
@@ -46,6 +48,11 @@ type Gateway struct {
 	tracer   Tracer
 	identity Identity
 	language func() *filter.Language // made when it is first used
+
+	entities  *entity.Dispatcher // nil: none
+	entityLog EntityLog
+	placement Placement
+	ids       ids
 
 	// refusal is set while appends are refused (no disk space); draining once the node is about to stop.
 	refusal  atomic.Pointer[errs.Error]
@@ -75,6 +82,7 @@ func New(o Options) *Gateway {
 		g.listener = *o.Listener
 	}
 	g.finish = g.finished
+	g.openEntities(o.Entities)
 	return g
 }
 

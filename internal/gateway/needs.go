@@ -82,6 +82,8 @@ const (
 	ActRead
 	ActManage  // create and delete topics
 	ActInspect // status and lists
+	ActExecute // send commands to entities, and delete them
+	ActServe   // attach as the handler of a kind
 )
 
 // Authorizer decides who may do what. Topic is empty where the action concerns the whole node. It returns nil, or an error

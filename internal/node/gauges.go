@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gesta-db/gesta/internal/entity"
 	"github.com/gesta-db/gesta/internal/gateway"
 	"github.com/gesta-db/gesta/internal/index"
 )
@@ -21,6 +22,7 @@ type gaugeSources struct {
 	connections func() int
 	streams     func() int
 	index       func() index.Metrics
+	entities    func() entity.Stats
 }
 
 func (m *metrics) gauges(s gaugeSources) {
@@ -30,6 +32,15 @@ func (m *metrics) gauges(s gaugeSources) {
 	m.gaugeFunc("gesta_topics", "Topics there are.", func() float64 { return float64(s.topics()) })
 	m.gaugeFunc("gesta_grpc_connections", "Open gRPC connections.", func() float64 { return float64(s.connections()) })
 	m.gaugeFunc("gesta_grpc_streams", "Append streams and reads under way by gRPC.", func() float64 { return float64(s.streams()) })
+	m.group([]metricDoc{
+		{Name: "gesta_entities", Help: "Entities in memory."},
+		{Name: "gesta_entity_bytes", Help: "What they are taken to cost, held to the limit entity_cache_bytes when idle."},
+		{Name: "gesta_commands_waiting", Help: "Commands without an outcome yet."},
+		{Name: "gesta_entities_in_hand", Help: "Entities that a handler decides about, or that are being read for one."},
+	}, nil, func() []float64 {
+		e := s.entities()
+		return []float64{float64(e.Entities), float64(e.Bytes), float64(e.Pending), float64(e.InHand)}
+	})
 	m.group([]metricDoc{
 		{Name: "gesta_disk_free_bytes", Help: "Bytes free on the data folder's volume, at the last look."},
 		{Name: "gesta_disk_floor_bytes", Help: "The floor below which appends are refused."},

@@ -43,6 +43,8 @@ type metrics struct {
 
 	indexBuild, indexIngest prometheus.Histogram
 	indexDiscarded          prometheus.Counter
+
+	entity entityMetrics
 }
 
 // Buckets double. Latencies from a quarter of a millisecond, about the time of one sync of a fast disk, to 16 s, beyond the
@@ -58,6 +60,7 @@ func newMetrics() *metrics {
 	m.described.to = m.registry
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.gatewayMetrics()
+	m.entityMetrics()
 	m.logMetrics()
 	m.indexMetrics()
 	return m

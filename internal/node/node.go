@@ -111,7 +111,7 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 		return err
 	}
 	n.openGate(o)
-	n.grpc = grpcdoor.New(grpcdoor.Options{Gateway: n.gate, TLS: tlsConfig.Clone(), TraceEvery: uint64(c.TraceEvery)})
+	n.grpc = grpcdoor.New(grpcdoor.Options{Gateway: n.gate, TLS: tlsConfig.Clone(), TraceEvery: uint64(c.TraceEvery), Attach: n.attach})
 	n.openMetrics(o.version)
 	if err := n.engine.shard.Barrier(ctx); err != nil {
 		return err
@@ -150,6 +150,7 @@ func (n *Node) openGate(o options) {
 		Shard:  shardDoor{Shard: n.engine.shard, self: i.Incarnation, nodeID: i.NodeID},
 		Topics: topicsDoor{n.engine.meta}, Cursors: cursorsDoor{n.engine.meta}, Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(), Tracer: n.push.Tracer(),
 		Identity: gateway.Identity{NodeID: i.NodeID, ClusterID: i.ClusterID, Version: o.version, Started: time.Now()},
+		Entities: &gateway.EntityOptions{Log: n.engine.shard, Logger: n.log.With("part", "entities"), Listener: n.metrics.entityListener(), IDs: newIDs()},
 	})
 	n.disk = &diskWatch{fs: o.fs, dir: n.config.Data, floor: uint64(n.config.DiskFloor), gate: n.gate, log: n.log}
 	n.disk.look()
@@ -161,7 +162,8 @@ func (n *Node) openMetrics(version string) {
 		version: version, ready: func() bool { ready, _ := n.gate.Ready(); return ready },
 		shard: door.Status, queuedBytes: func() int64 { return n.engine.shard.Status().Queued },
 		topics: n.engine.meta.Count, disk: n.disk.disk, connections: n.grpc.Connections, streams: n.grpc.Streams,
-		index: n.engine.shard.Index,
+		index:    n.engine.shard.Index,
+		entities: n.gate.EntityStats,
 	})
 }
 
@@ -239,12 +241,14 @@ func (n *Node) close(ctx context.Context) error {
 	n.log.Info("draining", "timeout", n.config.DrainTimeout.String())
 	n.stopWatch()
 	n.gate.Drain()
+	n.gate.DrainEntities()
 	if err := n.grpc.Close(ctx); err != nil {
 		n.log.Warn("calls were cut off", "error", err)
 	}
 	if err := n.http.Close(ctx); err != nil {
 		n.log.Warn("HTTP requests were cut off", "error", err)
 	}
+	n.gate.CloseEntities()
 	n.admin.close()
 	n.serving.Wait()
 	if err := n.push.Close(ctx); err != nil { // before what the metrics are read from is closed
@@ -278,6 +282,9 @@ func (n *Node) abandon() {
 	n.admin.close()
 	n.serving.Wait()
 	_ = n.push.Close(gone)
+	if n.gate != nil {
+		n.gate.CloseEntities()
+	}
 	if n.engine != nil {
 		_ = n.engine.close()
 	}

@@ -32,6 +32,16 @@ func (s *Shard) Command(topic, key, id []byte) (o event.Outcome, digest [32]byte
 	return o, t.priorDigest, true, nil
 }
 
+// Revision is the newest revision of a stream that is applied here.
+func (s *Shard) Revision(topic, key []byte) (uint64, error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	h, _, err := s.ix.Head(topic, key)
+	return h.Revision, s.damaged(err)
+}
+
 // Load reads what an entity's state is made of, as far as it is applied here.
 func (s *Shard) Load(spec event.LoadSpec) (event.Loaded, error) {
 	if err := s.enter(); err != nil {

@@ -1,22 +1,16 @@
 package grpc
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"io"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/mem"
 
 	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/gateway"
 )
-
-// replyRoom is what a frame of replies has room for beyond the last one's length, before it grows.
-const replyRoom = 256
 
 // newID names an event that came without an id.
 func newID() string { return rand.Text() }
@@ -24,19 +18,8 @@ func newID() string { return rand.Text() }
 // appender is one AppendStream: a goroutine that takes frames in and submits their calls, and the handler's own, which sends the
 // replies that have gathered since it last sent some.
 type appender struct {
-	door   *Door
-	stream grpc.ServerStream
-	who    gateway.Caller
-	budget *gateway.Budget
-
-	mu      sync.Mutex
-	replies *[]byte // encoded, to be sent as one frame; of the pool
-	usual   int     // how long the last frame of replies was
-	settled int     // bytes of the budget that belong to these replies
-	open    int     // accepted calls without a reply
-	closed  bool    // no call is accepted any more
-	gone    bool    // nobody sends replies any more
-	wake    chan struct{}
+	replier
+	who gateway.Caller
 }
 
 // call is a call on its way; it is the gateway's User.
@@ -55,7 +38,7 @@ func (d *Door) appendStream(stream grpc.ServerStream) error {
 	defer leave()
 	d.streams.Add(1)
 	defer d.streams.Add(-1)
-	a := &appender{door: d, stream: stream, wake: make(chan struct{}, 1)}
+	a := &appender{replier: replier{door: d, stream: stream, wake: make(chan struct{}, 1)}}
 	a.who, a.budget = d.callerOf(stream.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.takeIn() }()
@@ -122,17 +105,6 @@ func (a *appender) submit(calls []callWire, own int) {
 	}
 }
 
-// accept counts calls that will be answered, unless the stream is closing.
-func (a *appender) accept(n int) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.closed {
-		return false
-	}
-	a.open += n
-	return true
-}
-
 // decode makes calls of a frame's. Those that are malformed are answered at once; the others do not point into the frame.
 func (a *appender) decode(wires []callWire) []*gateway.Call {
 	now := time.Now()
@@ -169,80 +141,5 @@ func replyTo(g *gateway.Call) {
 
 // reply puts a call's outcome with those that are about to be sent. It does not block.
 func (a *appender) reply(c *call) {
-	a.mu.Lock()
-	a.open--
-	gone := a.gone
-	if !gone {
-		if a.replies == nil {
-			a.replies = pool.Get(a.usual + replyRoom)
-			*a.replies = (*a.replies)[:0]
-		}
-		*a.replies = appendReply(*a.replies, c.id, c.Outcome, c.Created, c.Err)
-		a.settled += c.size
-	}
-	a.mu.Unlock()
-	if gone {
-		a.budget.Give(c.size)
-		return
-	}
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
-}
-
-// sendOut sends replies until the stream has ended and everything that was accepted is answered.
-func (a *appender) sendOut(ended <-chan error) (err error) {
-	defer a.leave()
-	draining, gone := a.door.draining.Done(), a.stream.Context().Done()
-	over := false
-	for {
-		select {
-		case <-a.wake:
-		case err = <-ended:
-			ended, over = nil, true
-		case <-draining:
-			draining, over, err = nil, true, gateway.ErrDraining()
-		case <-gone:
-			return context.Cause(a.stream.Context())
-		}
-		done, sendErr := a.flush(over)
-		if sendErr != nil {
-			return sendErr
-		}
-		if done {
-			return err
-		}
-	}
-}
-
-// flush sends what has gathered as one frame. With over no more calls are accepted; done tells that none is open.
-func (a *appender) flush(over bool) (done bool, err error) {
-	frame, settled, done := a.gathered(over)
-	if frame != nil {
-		err = a.stream.SendMsg(outFrame{mem.NewBuffer(frame, pool)})
-	}
-	a.budget.Give(settled)
-	return done, err
-}
-
-func (a *appender) gathered(over bool) (frame *[]byte, settled int, done bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	frame, settled = a.replies, a.settled
-	if frame != nil {
-		a.usual = len(*frame)
-	}
-	a.replies, a.settled = nil, 0
-	a.closed = a.closed || over
-	return frame, settled, a.closed && a.open == 0
-}
-
-// leave lets replies that nobody can be told give back what they hold.
-func (a *appender) leave() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closed, a.gone = true, true
-	a.budget.Give(a.settled)
-	a.replies, a.settled = nil, 0
+	a.put(c.size, func(dst []byte) []byte { return appendReply(dst, c.id, c.Outcome, c.Created, c.Err) })
 }

@@ -27,6 +27,8 @@ type Options struct {
 	TLS     *tls.Config // nil: plain text
 	// TraceEvery traces the appends of one in so many frames of append streams; 0: of none.
 	TraceEvery uint64
+	// Attach serves an attached handler until its stream ends; nil: none may attach.
+	Attach func(who gateway.Caller, frames *Frames) error
 }
 
 // Door serves gRPC on one listener.
@@ -34,6 +36,7 @@ type Door struct {
 	gate   *gateway.Gateway
 	server *grpc.Server
 	health *health.Server
+	attach attachFunc
 
 	draining context.Context // ends when Drain begins
 	drain    context.CancelFunc
@@ -69,7 +72,7 @@ const (
 
 // New gives a door that is not open yet.
 func New(o Options) *Door {
-	d := &Door{gate: o.Gateway, health: health.NewServer()}
+	d := &Door{gate: o.Gateway, health: health.NewServer(), attach: o.Attach}
 	if d.gate.Traces() {
 		d.traceEvery = o.TraceEvery
 	}
@@ -77,6 +80,8 @@ func New(o Options) *Door {
 	d.server = grpc.NewServer(d.options(o.TLS)...)
 	d.server.RegisterService(&logService, d)
 	gestav1.RegisterTopicsServer(d.server, topicsServer{door: d})
+	d.server.RegisterService(entitiesService(), entitiesServer{door: d})
+	d.server.RegisterService(d.runtimeService(), d)
 	gestav1.RegisterCursorsServer(d.server, cursorsServer{door: d})
 	gestav1.RegisterNodeServer(d.server, nodeServer{door: d})
 	healthv1.RegisterHealthServer(d.server, d.health)

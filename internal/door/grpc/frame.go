@@ -42,11 +42,11 @@ func splitFrame(b []byte, calls []callWire) ([]callWire, error) {
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
 		if n < 0 || number != fieldCalls || kind != protowire.BytesType {
-			return nil, errs.New(errs.Invalid, "a frame of AppendStream is malformed: it holds calls and nothing else").With("field", "calls")
+			return nil, errs.New(errs.Invalid, "a frame is malformed: it holds calls and nothing else").With("field", "calls")
 		}
 		call, m := protowire.ConsumeBytes(b[n:])
 		if m < 0 {
-			return nil, errs.New(errs.Invalid, "a frame of AppendStream is cut off").With("field", "calls")
+			return nil, errs.New(errs.Invalid, "a frame is cut off").With("field", "calls")
 		}
 		if len(calls) == mostCalls {
 			return nil, errs.New(errs.TooLarge, "a frame has at most %d calls; send several frames", mostCalls).With("field", "calls")

@@ -203,7 +203,7 @@ func TestReadFrameAllocations(t *testing.T) {
 func TestAppendFrameAllocations(t *testing.T) {
 	l := limits.Default()
 	gate := gateway.New(gateway.Options{Shard: discard{gatewaytest.NewShard()}, Topics: gatewaytest.NewTopics("orders"), Limits: &l})
-	a := &appender{door: &Door{gate: gate}, wake: make(chan struct{}, 1)}
+	a := &appender{replier: replier{door: &Door{gate: gate}, wake: make(chan struct{}, 1)}}
 	in := &gestav1.AppendStreamRequest{}
 	const calls = 100
 	for i := range calls {
@@ -259,7 +259,7 @@ func BenchmarkReadFrame(b *testing.B) {
 func BenchmarkAppendFrame(b *testing.B) {
 	l := limits.Default()
 	gate := gateway.New(gateway.Options{Shard: discard{gatewaytest.NewShard()}, Topics: gatewaytest.NewTopics("orders"), Limits: &l})
-	a := &appender{door: &Door{gate: gate}, wake: make(chan struct{}, 1)}
+	a := &appender{replier: replier{door: &Door{gate: gate}, wake: make(chan struct{}, 1)}}
 	in := &gestav1.AppendStreamRequest{}
 	for i := range 128 {
 		q := request("orders", fmt.Sprint(i))
