@@ -37,7 +37,7 @@ type entityMetrics struct {
 	idle     prometheus.Counter
 	budget   prometheus.Counter
 	resets   prometheus.Counter
-	faults   *prometheus.CounterVec
+	faults   map[string]prometheus.Counter
 	opened   prometheus.Counter
 	open     prometheus.Gauge
 	handlers prometheus.Gauge
@@ -57,7 +57,8 @@ func (m *metrics) entityMetrics() {
 	forgotten := m.counterVec("gesta_entities_forgotten_total", "Entities that left the memory: idle for as long as their kind says, or over the budget.", "why")
 	e.idle, e.budget = forgotten.WithLabelValues("idle"), forgotten.WithLabelValues("budget")
 	e.resets = m.counter("gesta_entity_resets_total", "Times that an entity was decided again from what is stored: an append was lost, or others wrote.")
-	e.faults = m.counterVec("gesta_handler_faults_total", "Faults of handlers by kind: result (it could not be taken), failure (it failed, or did not answer).", "what")
+	faults := m.counterVec("gesta_handler_faults_total", "Faults of handlers by kind: result (it could not be taken), failure (it failed, or did not answer).", "what")
+	e.faults = map[string]prometheus.Counter{"result": faults.WithLabelValues("result"), "failure": faults.WithLabelValues("failure")}
 	e.opened = m.counter("gesta_handler_breakers_opened_total", "Times that a circuit breaker opened.")
 	e.open = m.gauge("gesta_handler_breakers_open", "Circuit breakers that are open: commands fail at once.")
 	e.handlers = m.gauge("gesta_handlers", "Handler processes attached.")
@@ -89,7 +90,7 @@ func (m *metrics) entityListener() *entity.Listener {
 			}
 		},
 		Reset:   func(string) { e.resets.Inc() },
-		Faulted: func(_, what string) { e.faults.WithLabelValues(what).Inc() },
+		Faulted: func(_, what string) { e.faults[what].Inc() },
 		Breaker: func(_ string, open bool) {
 			if !open {
 				e.open.Dec()
