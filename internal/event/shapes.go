@@ -174,7 +174,8 @@ type ReadSpec struct {
 	Where Predicate
 }
 
-// Predicate is a condition on events that no index knows. It is used by one goroutine at a time.
+// Predicate is a condition on events that no index knows. It is used by one goroutine at a time. One that is a fmt.Stringer gives its
+// text, by which another node can apply it.
 type Predicate interface {
 	// Match looks at an event: its encoding as the log keeps it, and its parts. It keeps neither, and changes nothing. An error
 	// ends the read with that error, behind the events before it.

@@ -34,6 +34,9 @@ func match(t testing.TB, text string, e eventwire.Recorded) (bool, error) {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
+	if x.String() != text {
+		t.Errorf("%s became %s", text, x)
+	}
 	b := recorded(e)
 	var v eventwire.View
 	if err := eventwire.ViewRecorded(b, &v); err != nil {

@@ -88,7 +88,7 @@ func (l *Language) Compile(text string) (*Expression, error) {
 	if err != nil {
 		return nil, refuse(err.Error())
 	}
-	return &Expression{program: program, loops: loops(checked.NativeRep())}, nil
+	return &Expression{text: text, program: program, loops: loops(checked.NativeRep())}, nil
 }
 
 // check parses the text and finds what its parts are. Should the library fail on a text that its author did not foresee, then only

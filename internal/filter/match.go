@@ -16,10 +16,14 @@ import (
 
 // Expression is a compiled condition on events. It is for one goroutine at a time.
 type Expression struct {
+	text    string
 	program cel.Program
 	loops   bool
 	vars    vars
 }
+
+// String is the expression as it was written, so that another node can compile it too.
+func (x *Expression) String() string { return x.text }
 
 // Match tells whether the expression is true of an event: its encoding as the log keeps it, and its parts. It keeps neither. The
 // error is too_large when the expression was stopped, and corrupt for an encoding that is none.

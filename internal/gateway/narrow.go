@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/gesta-db/gesta/api/eventwire"
@@ -74,4 +75,12 @@ func (a *awaited) Match(recorded []byte, v *eventwire.View) (bool, error) {
 		return false, err
 	}
 	return a.Predicate.Match(recorded, v)
+}
+
+// String is the condition's text, for a read that goes on at another node; empty when it has none.
+func (a *awaited) String() string {
+	if s, ok := a.Predicate.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return ""
 }

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -11,7 +12,37 @@ import (
 	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/gateway"
 	"github.com/gesta-db/gesta/internal/gateway/gatewaytest"
+	"github.com/gesta-db/gesta/internal/limits"
 )
+
+// asked is a shard that tells what was asked of it.
+type asked struct {
+	*gatewaytest.Shard
+	specs chan event.ReadSpec
+}
+
+func (a asked) Read(ctx context.Context, spec event.ReadSpec) (event.Reader, error) {
+	a.specs <- spec
+	return a.Shard.Read(ctx, spec)
+}
+
+// A shard that is elsewhere needs a condition's text.
+func TestConditionsKeepTheirText(t *testing.T) {
+	s, l := asked{gatewaytest.NewShard(), make(chan event.ReadSpec, 1)}, limits.Default()
+	g := gateway.New(gateway.Options{Shard: s, Topics: gatewaytest.NewTopics("a"), Limits: &l})
+	spec := event.ReadSpec{Scope: event.ScopeTopic, Topic: []byte("a")}
+	if err := g.Narrow(&spec, gateway.Filter{Where: "revision > 1"}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := g.Read(t.Context(), nobody, 1, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if got := fmt.Sprint(receive(t, s.specs).Where); got != "revision > 1" {
+		t.Error(got)
+	}
+}
 
 func TestNarrow(t *testing.T) {
 	f := open(t, gateway.Options{})

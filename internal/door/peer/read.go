@@ -39,11 +39,12 @@ func readRequest(shard uint32, spec *event.ReadSpec) (*peerv1.ReadRequest, error
 		Follow: spec.Follow, Limit: spec.Limit, Types: spec.Types, KeyPrefix: spec.KeyPrefix, Tags: spec.Tags,
 	}
 	if spec.Where != nil {
-		text, ok := spec.Where.(fmt.Stringer)
-		if !ok {
+		if text, ok := spec.Where.(fmt.Stringer); ok {
+			q.Where = text.String()
+		}
+		if q.Where == "" {
 			return nil, errs.New(errs.Unsupported, "this condition cannot be sent to another node").With("field", "where")
 		}
-		q.Where = text.String()
 	}
 	return q, nil
 }
