@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	peerv1 "github.com/gesta-db/gesta/api/gesta/peer/v1"
+	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
 )
 
@@ -126,7 +127,7 @@ func (in *intake) arrive(w *forwarded) *arrived {
 	in.mu.Unlock()
 	a.Done, a.User = answer, a
 	if in.t.draining.Err() != nil {
-		a.Err = in.t.errDraining()
+		a.Err = errs.New(errs.NoLeader, "%w", in.t.errDraining()) // there will be another leader, and the caller can wait for it
 	} else {
 		a.Commit, a.Err = w.commit(in.t.o.Limits, rand.Text)
 	}
