@@ -59,6 +59,7 @@ func TestMembersAreThePods(t *testing.T) {
 		"GESTA_INITIAL_MEMBERS": strings.Join(members, ","),
 		"GESTA_DISCOVER":        "srv:" + domain,
 		"GESTA_TLS_CERT":        "/etc/gesta-tls/tls.crt",
+		"GESTA_TLS_PEER_CA":     "/etc/gesta-tls/ca.crt",
 	} {
 		if env[variable] != want {
 			t.Errorf("%s is %q; want %q", variable, env[variable], want)

@@ -31,6 +31,8 @@
   value: /etc/gesta-tls/tls.crt
 - name: GESTA_TLS_KEY
   value: /etc/gesta-tls/tls.key
+- name: GESTA_TLS_PEER_CA
+  value: /etc/gesta-tls/ca.crt
 {{- else }}
 - name: GESTA_INSECURE
   value: "true"
@@ -38,7 +40,7 @@
 # For `kubectl exec … -- /gesta status`
 - name: GESTA_ADDR
   value: $(GESTA_NODE_ID).{{ include "gesta.domain" . }}:7070
-{{- if and .Values.tls.secretName .Values.tls.ca }}
+{{- if .Values.tls.secretName }}
 - name: GESTA_TLS_CA
   value: /etc/gesta-tls/ca.crt
 {{- end }}
