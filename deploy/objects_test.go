@@ -57,7 +57,7 @@ func TestMembersAreThePods(t *testing.T) {
 		"GESTA_NODE_ID":         "{metadata.name}",
 		"GESTA_PEER_ADVERTISE":  "$(GESTA_NODE_ID)." + domain + ":7090",
 		"GESTA_INITIAL_MEMBERS": strings.Join(members, ","),
-		"GESTA_DISCOVER":        "srv:" + domain,
+		"GESTA_DISCOVER":        "", // who founds does not join
 		"GESTA_TLS_CERT":        "/etc/gesta-tls/tls.crt",
 		"GESTA_TLS_PEER_CA":     "/etc/gesta-tls/ca.crt",
 	} {
@@ -73,16 +73,30 @@ func TestMembersAreThePods(t *testing.T) {
 	}
 }
 
-// Those who come later do not change what the founders were told.
+// Who comes later is named, too, as a node must be; fewer pods are no reason to forget those that are still members.
+func TestEveryPodIsNamed(t *testing.T) {
+	for replicas, want := range map[int]int{1: 3, 3: 3, 5: 5} {
+		values := valuesOf(t, "insecure")
+		values["replicas"] = replicas
+		all, _ := renderObjects(t, values)
+		_, container := node(t, all)
+		if got := strings.Count(environment(container)["GESTA_INITIAL_MEMBERS"], "="); got != want {
+			t.Errorf("%d pods: %d are named; want %d", replicas, got, want)
+		}
+	}
+}
+
+// Who joins does not found, and another number of pods restarts nobody.
 func TestLaterPodsJoin(t *testing.T) {
 	more := valuesOf(t, "insecure")
+	more["discovery"] = "srv"
 	three, _ := renderObjects(t, more)
 	more["replicas"] = 5
 	five, _ := renderObjects(t, more)
 	_, before := node(t, three)
 	_, after := node(t, five)
-	if !maps.Equal(environment(before), environment(after)) {
-		t.Error("two more pods change the environment of the others, and restart them")
+	if env := environment(before); env["GESTA_INITIAL_MEMBERS"] != "" || !maps.Equal(env, environment(after)) {
+		t.Error("a pod that joins is told whom to found with, or two more pods change the environment of the others")
 	}
 }
 

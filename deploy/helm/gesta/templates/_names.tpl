@@ -41,10 +41,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* The founders, the same for every pod: gesta-0=gesta-0.gesta-peers.…:7090,… */}}
+{{/* The same for every pod: gesta-0=gesta-0.gesta-peers.…:7090,… */}}
 {{- define "gesta.initialMembers" -}}
 {{- $members := list -}}
-{{- range $i := until (int .Values.initialMembers) -}}
+{{- range $i := until (max (int .Values.initialMembers) (int .Values.replicas) | int) -}}
 {{- $name := printf "%s-%d" (include "gesta.fullname" $) $i -}}
 {{- $members = append $members (printf "%s=%s.%s:7090" $name $name (include "gesta.domain" $)) -}}
 {{- end -}}

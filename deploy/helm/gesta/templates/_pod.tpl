@@ -14,10 +14,13 @@
   value: $(GESTA_NODE_ID).{{ include "gesta.domain" . }}:7070
 - name: GESTA_HTTP_ADVERTISE
   value: $(GESTA_NODE_ID).{{ include "gesta.domain" . }}:7080
+{{- if eq .Values.discovery "none" }}
 - name: GESTA_INITIAL_MEMBERS
   value: {{ include "gesta.initialMembers" . }}
+{{- else }}
 - name: GESTA_DISCOVER
   value: {{ include "gesta.discover" . }}
+{{- end }}
 - name: GESTA_DRAIN_TIMEOUT
   value: {{ .Values.drainSeconds }}s
 {{- with .Values.zoneLabel }}
