@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/event"
 )
 
 // The questions that nodes ask each other.
@@ -129,4 +130,51 @@ func (h *Host) atLeader(ctx context.Context, method string, question any) error 
 		_, err = h.o.Transport.Call(ctx, leader, method, body)
 	}
 	return err
+}
+
+// Submit takes commits that a peer sends to this node as the leader of a shard. They are never sent on: a peer that was wrong asks again.
+func (h *Host) Submit(number uint32, calls []*event.Call) {
+	if s := h.local(number); s != nil && s.Running() {
+		if s.Leader() == h.id.Replica {
+			s.Submit(calls)
+			return
+		}
+	}
+	for _, c := range calls {
+		c.Err = errs.New(errs.NoLeader, "node %s does not lead shard %d; nothing was written: try again", h.o.Self.Node, number)
+		c.Done(c)
+	}
+}
+
+// Read reads from the replica here, for a peer that has none.
+func (h *Host) Read(ctx context.Context, number uint32, spec event.ReadSpec) (event.Reader, error) {
+	s := h.local(number)
+	if s == nil {
+		return nil, errs.New(errs.NoLeader, "node %s has no replica of shard %d: try again", h.o.Self.Node, number)
+	}
+	return s.Read(ctx, spec)
+}
+
+// Level is the feature level that the cluster follows.
+func (h *Host) Level() uint32 {
+	m, err := h.ready()
+	if err != nil {
+		return 0
+	}
+	return m.Feature()
+}
+
+// Admit refuses a peer that was removed from the cluster, or poses under another's name.
+func (h *Host) Admit(node string, replica uint64) error {
+	m, err := h.ready()
+	if err != nil {
+		return nil // nothing is known yet
+	}
+	if name, gone := m.Gone(replica); gone {
+		return errs.New(errs.Exists, "node %s was removed from the cluster; with an empty data folder it can join again as a new one", name).With("node", name).With("removed", "true")
+	}
+	if was, ok := h.member(node); ok && was.Replica != replica {
+		return errs.New(errs.Exists, "the cluster has a node %s already, with another data folder: remove that one first (gesta cluster remove %s), or give this one another --node-id", node, node).With("node", node)
+	}
+	return nil
 }

@@ -55,6 +55,14 @@ type Node struct {
 	// Self: it is this node. Otherwise HeardAt is when its health came, zero for never.
 	Self    bool
 	HeardAt time.Time
+	Link    Link
+}
+
+// Link is the way to another node.
+type Link struct {
+	Connected bool
+	// RoundTrip is the shortest of the newest; ClockOffset how far its clock is ahead of this node's.
+	RoundTrip, ClockOffset time.Duration
 }
 
 // health tells how this node is; base has what the host does not know.
@@ -95,19 +103,20 @@ func (h *Host) Health(base Health) []byte {
 }
 
 // Heard notes what a peer tells of itself.
-func (h *Host) Heard(replica uint64, body []byte, at time.Time) {
+func (h *Host) Heard(replica uint64, body []byte, at time.Time, link Link) {
 	var got Health
 	if json.Unmarshal(body, &got) != nil {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.heard[replica] = heard{got, at}
+	h.heard[replica] = heard{got, at, link}
 }
 
 type heard struct {
 	health Health
 	at     time.Time
+	link   Link
 }
 
 // Nodes lists the members of the cluster with what was last heard of each.
@@ -125,7 +134,7 @@ func (h *Host) Nodes() []Node {
 		if nodes[i].Self {
 			nodes[i].Health = h.own
 		} else if got, ok := h.heard[o.Replica]; ok {
-			nodes[i].Health, nodes[i].HeardAt = got.health, got.at
+			nodes[i].Health, nodes[i].HeardAt, nodes[i].Link = got.health, got.at, got.link
 		}
 	}
 	return nodes

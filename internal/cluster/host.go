@@ -209,6 +209,20 @@ func (h *Host) Addr(replica uint64) (string, bool) {
 	return addr, ok
 }
 
+// Serving waits until a shard has a replica here that answers, or ctx ends.
+func (h *Host) Serving(ctx context.Context, number uint32) error {
+	tick := time.NewTicker(lookEvery / 20)
+	defer tick.Stop()
+	for h.local(number) == nil {
+		select {
+		case <-ctx.Done():
+			return errs.New(errs.Unavailable, "shard %d was not opened: %w", number, ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return h.local(number).Barrier(ctx)
+}
+
 func (h *Host) nudge() {
 	select {
 	case h.nudged <- struct{}{}:

@@ -42,6 +42,7 @@ func (h *Host) run() {
 }
 
 func (h *Host) look() {
+	h.o.Transport.SetPeers(h.others())
 	h.complain("register this node", h.register())
 	h.complain("open a shard", h.openShards())
 	h.closeShards()
@@ -54,6 +55,20 @@ func (h *Host) look() {
 			h.handOver(&g)
 		}
 	}
+}
+
+func (h *Host) others() (ids []uint64) {
+	for _, m := range h.meta.Members() {
+		if m.Replica != h.id.Replica {
+			ids = append(ids, m.Replica)
+		}
+	}
+	for _, id := range h.identity().Founders { // some may not have described themselves yet
+		if _, gone := h.meta.Gone(id); !gone && id != h.id.Replica && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // complain tells of what did not work; it is tried again at the next look. What only has to wait is not worth a word.
@@ -160,7 +175,7 @@ func (h *Host) raise(ctx context.Context, members []meta.Member) error {
 // tend brings the members of a group that is led here one step nearer to what they shall be.
 func (h *Host) tend(g *group) error {
 	wanted, most := h.wanted(g)
-	if len(wanted) == 0 {
+	if len(wanted) == 0 || len(g.members) == 0 {
 		return nil
 	}
 	for _, id := range wanted {
@@ -280,10 +295,19 @@ func (h *Host) heir(g *group) uint64 {
 }
 
 func (h *Host) name(id uint64) string {
-	if m, ok := h.meta.Member(id); ok {
-		return m.Node
+	if n := h.Name(id); n != "" || id == 0 {
+		return n
 	}
 	return "unknown"
+}
+
+// Name is the name of a replica's node; empty when it is not known.
+func (h *Host) Name(id uint64) string {
+	if id == h.id.Replica {
+		return h.o.Self.Node
+	}
+	m, _ := h.meta.Member(id)
+	return m.Node
 }
 
 func (h *Host) names(ids []uint64) (names []string) {

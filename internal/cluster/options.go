@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/gesta-db/gesta/internal/clock"
+	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/limits"
 	"github.com/gesta-db/gesta/internal/meta"
@@ -25,8 +26,9 @@ type Transport interface {
 	// Submit hands commits to a shard's leader; each call ends by its Done.
 	Submit(to uint64, shard uint32, calls []*event.Call)
 	Read(ctx context.Context, to uint64, shard uint32, spec event.ReadSpec) (event.Reader, error)
-	// SetCluster tells which cluster this node belongs to, once it is known.
+	// SetCluster tells which cluster this node belongs to, once it is known; SetPeers who else does, this node not among them.
 	SetCluster(id string)
+	SetPeers(replicas []uint64)
 }
 
 // Seed is a node that is listed by its name and address.
@@ -76,3 +78,44 @@ const lookEvery = 200 * time.Millisecond
 
 // metaGroup is the meta group's number among the groups; a shard's is its own.
 const metaGroup = 0
+
+// Feature is the highest feature level that this release can follow: what nodes write that an older release could not read raises it,
+// and nothing of it is written before every member can.
+const Feature = 1
+
+// Alone is the transport of a node that has no peers.
+type Alone struct{}
+
+func errAlone() error {
+	return errs.New(errs.Unavailable, "this node listens to no peers: start it with --peer-listen")
+}
+
+// Send loses everything.
+func (Alone) Send(uint32, []*pb.Message) {}
+
+// Call fails.
+func (Alone) Call(context.Context, uint64, string, []byte) ([]byte, error) { return nil, errAlone() }
+
+// CallAddr fails.
+func (Alone) CallAddr(context.Context, string, string, []byte) ([]byte, error) {
+	return nil, errAlone()
+}
+
+// Submit ends every call with no_leader.
+func (Alone) Submit(_ uint64, number uint32, calls []*event.Call) {
+	for _, c := range calls {
+		c.Err = errs.New(errs.NoLeader, "shard %d is led by another node, and this one listens to no peers: start it with --peer-listen; nothing was written", number)
+		c.Done(c)
+	}
+}
+
+// Read fails.
+func (Alone) Read(context.Context, uint64, uint32, event.ReadSpec) (event.Reader, error) {
+	return nil, errAlone()
+}
+
+// SetCluster and SetPeers have nobody to tell.
+func (Alone) SetCluster(string) {}
+
+// SetPeers has nobody to tell.
+func (Alone) SetPeers([]uint64) {}

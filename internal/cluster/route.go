@@ -184,6 +184,9 @@ func (r *Route) resend() {
 	r.send(calls)
 }
 
+// Number is the shard's.
+func (r *Route) Number() uint32 { return r.number }
+
 // Local is the shard's replica here; nil for none.
 func (r *Route) Local() *shard.Shard { return r.h.local(r.number) }
 

@@ -23,6 +23,7 @@ type Config struct {
 	Admin        string        // HOST:PORT of the listener for profiles; empty: none
 	TraceEvery   int64         // the appends of one in so many frames of append streams are traced; 0: of none
 	Web          HTTPConfig
+	Cluster      ClusterConfig
 	Limits       limits.Limits
 }
 

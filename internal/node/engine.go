@@ -3,11 +3,17 @@ package node
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
+	"github.com/gesta-db/gesta/api/position"
 	"github.com/gesta-db/gesta/internal/clock"
+	"github.com/gesta-db/gesta/internal/cluster"
+	"github.com/gesta-db/gesta/internal/discovery"
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/gateway"
 	"github.com/gesta-db/gesta/internal/index"
 	"github.com/gesta-db/gesta/internal/meta"
@@ -15,37 +21,69 @@ import (
 	"github.com/gesta-db/gesta/internal/shard"
 )
 
-// engine is what stands behind the gateway: the meta group and the shard, each a group of one.
+// engine is what stands behind the gateway: this node's part of the cluster, and the way to the others.
 type engine struct {
-	meta  *meta.Meta
-	shard *shard.Shard
+	host  *cluster.Host
+	peers *peers // nil: the node stays alone
 }
 
-func openEngine(f *folder, c *Config, m *metrics, log *slog.Logger) (*engine, error) {
-	voters := []uint64{f.identity.Incarnation}
-	group, err := meta.Open(meta.Options{
-		FS: f.fs, Dir: f.path("meta"), Replica: f.identity.Incarnation, Voters: voters, Topics: c.Limits.Topics, Clock: clock.System(),
-		Logger: log.With("group", "meta"),
-	})
+// openEngine makes the host and lets peers speak to it. It does not open the host: that may take other nodes.
+func openEngine(f *folder, c *Config, l listeners, m *metrics, log *slog.Logger, version string, removed func(error)) (*engine, error) {
+	self, err := c.member(f, l, version)
 	if err != nil {
 		return nil, err
 	}
-	s, err := shard.Open(shardOptions(f, c, m, log, voters))
+	forming, err := c.forming(discover)
 	if err != nil {
-		_ = group.Close()
 		return nil, err
 	}
-	return &engine{meta: group, shard: s}, nil
+	e := &engine{}
+	o := cluster.Options{
+		FS: f.fs, Dir: f.path, Self: self, Forming: forming, Factor: int(c.Cluster.Replication), Limits: &c.Limits, Transport: cluster.Alone{},
+		Identity: cluster.Identity{Node: f.identity.NodeID, Replica: f.identity.Incarnation, Cluster: f.identity.ClusterID, Founders: f.identity.Founders},
+		Keep:     f.belong, Clock: clock.System(), Logger: log, Removed: removed,
+		Shard: func(number uint32) shard.Options { return shardOptions(f, c, m, log, number) },
+	}
+	if l.peer != nil {
+		if e.peers, err = newPeers(c, f, log, version); err != nil {
+			return nil, err
+		}
+		o.Transport = e.peers.transport
+	}
+	e.host = cluster.New(o)
+	return e, nil
 }
 
-func shardOptions(f *folder, c *Config, m *metrics, log *slog.Logger, voters []uint64) shard.Options {
-	log = log.With("group", "shard", "shard", gateway.FirstShard)
+// discover makes a way to find nodes of what the setting says.
+func discover(setting string) (func(context.Context) ([]string, error), error) {
+	finder, err := discovery.Parse(setting)
+	if err != nil {
+		return nil, refuse("discover", "is no way to find nodes: %w", err)
+	}
+	return finder.Seeds, nil
+}
+
+// member describes this node to the others.
+func (c *Config) member(f *folder, l listeners, version string) (meta.Member, error) {
+	m := meta.Member{
+		Node: f.identity.NodeID, Replica: f.identity.Incarnation, Zone: c.Cluster.Zone, Version: version, Feature: cluster.Feature,
+		GRPC: advertised(c.Cluster.Advertise, l.grpc), HTTP: advertised(c.Cluster.HTTPAdvertise, l.http), Peer: advertised(c.Cluster.PeerAdvertise, l.peer),
+	}
+	if l.peer == nil {
+		return m, nil
+	}
+	return m, checkAdvertised("peer_advertise", m.Peer)
+}
+
+func shardOptions(f *folder, c *Config, m *metrics, log *slog.Logger, number uint32) shard.Options {
+	log = log.With("group", "shard", "shard", number)
+	name := fmt.Sprintf("%04d", number)
 	return shard.Options{
 		Config: shard.Config{
-			Number: gateway.FirstShard, Cluster: f.identity.ClusterID, Replica: f.identity.Incarnation, Limits: c.Limits,
+			Number: number, Cluster: f.who().ClusterID, Replica: f.identity.Incarnation, Limits: c.Limits,
 			NewHistory: newHistory, Logger: log, Listener: shardListener(log, m),
 		},
-		FS: f.fs, Dir: f.path("shards", "0001"), IndexDir: f.path("index", "0001"), Voters: voters, Clock: clock.System(),
+		FS: f.fs, Dir: f.path("shards", name), IndexDir: f.path("index", name), Clock: clock.System(),
 		LogListener: m.logListener(), IndexListener: indexListener(m.indexListener(), log),
 	}
 }
@@ -89,40 +127,84 @@ func indexListener(l *index.Listener, log *slog.Logger) *index.Listener {
 	return l
 }
 
-func (e *engine) close() error {
-	err := e.shard.Close()
-	if metaErr := e.meta.Close(); err == nil {
-		err = metaErr
+func (e *engine) close(ctx context.Context) error {
+	err := e.host.Close()
+	if e.peers != nil {
+		err = errors.Join(err, e.peers.close(ctx))
 	}
 	return err
 }
 
-// shardDoor gives the gateway a shard in its words.
+// shardDoor gives the gateway a shard in its words: appends go to the leader wherever it is, the rest is served from the replica here.
 type shardDoor struct {
-	*shard.Shard
-	self   uint64
-	nodeID string
+	*cluster.Route
+	host *cluster.Host
+}
+
+// local is the replica here.
+func (s shardDoor) local() (*shard.Shard, error) {
+	if l := s.Local(); l != nil {
+		return l, nil
+	}
+	return nil, errs.New(errs.Unavailable, "shard %d has no replica on this node yet: try again later, or another node", s.Number())
+}
+
+// Head tells where a stream ends.
+func (s shardDoor) Head(ctx context.Context, topic, key []byte) (event.Head, position.Position, error) {
+	l, err := s.local()
+	if err != nil {
+		return event.Head{}, position.Position{}, err
+	}
+	return l.Head(ctx, topic, key)
+}
+
+// Streams lists a topic's streams.
+func (s shardDoor) Streams(topic, prefix, after []byte, hasAfter bool, limit int) ([]event.StreamHead, bool, error) {
+	l, err := s.local()
+	if err != nil {
+		return nil, false, err
+	}
+	return l.Streams(topic, prefix, after, hasAfter, limit)
+}
+
+// TopicEvents counts a topic's events.
+func (s shardDoor) TopicEvents(topic []byte) (uint64, error) {
+	l, err := s.local()
+	if err != nil {
+		return 0, err
+	}
+	return l.TopicEvents(topic)
+}
+
+// queued is how many bytes of appends have no outcome yet.
+func (s shardDoor) queued() int64 {
+	if l := s.Local(); l != nil {
+		return l.Status().Queued
+	}
+	return 0
+}
+
+// Ready tells whether the shard is served.
+func (s shardDoor) Ready() (bool, []string) {
+	l, err := s.local()
+	if err != nil {
+		return false, []string{errs.As(err).Message}
+	}
+	return l.Ready()
 }
 
 // Status is the shard's, with names for replicas.
 func (s shardDoor) Status() gateway.ShardStatus {
-	st := s.Shard.Status()
+	l, err := s.local()
+	if err != nil {
+		return gateway.ShardStatus{Shard: s.Number()}
+	}
+	st := l.Status()
 	return gateway.ShardStatus{
-		Shard: gateway.FirstShard, History: st.History, Role: st.Role.String(), Leader: s.nameOf(st.Leader), Term: st.Term,
+		Shard: s.Number(), History: st.History, Role: st.Role.String(), Leader: s.host.Name(st.Leader), Term: st.Term,
 		LastIndex: st.Last, CommitIndex: st.Commit, AppliedIndex: st.Applied, LastOffset: st.LastOffset,
 		Segments: uint64(st.Segments), UnsealedSegments: uint64(st.UnsealedSegments), LogBytes: uint64(st.LogBytes), IndexBytes: uint64(st.IndexBytes),
 	}
-}
-
-// nameOf names a replica; of others only the number is known.
-func (s shardDoor) nameOf(replica uint64) string {
-	switch replica {
-	case 0:
-		return ""
-	case s.self:
-		return s.nodeID
-	}
-	return strconv.FormatUint(replica, 16)
 }
 
 // topicsDoor gives the gateway the meta group in its words.

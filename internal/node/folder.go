@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/vfs"
@@ -19,15 +20,16 @@ const lockName = "lock"
 type folder struct {
 	dir      string
 	fs       vfs.FS
-	identity Identity
-	fresh    bool // made just now
+	mu       sync.Mutex
+	identity Identity // see who
+	fresh    bool     // made just now
 	lock     io.Closer
 }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // openFolder makes the folder when there is none, takes it for this process, and finds out who the node is.
-func openFolder(fsys vfs.FS, dir string) (*folder, error) {
+func openFolder(fsys vfs.FS, dir, nodeID string) (*folder, error) {
 	if err := makeFolder(fsys, dir); err != nil {
 		return nil, err
 	}
@@ -39,7 +41,7 @@ func openFolder(fsys vfs.FS, dir string) (*folder, error) {
 		return nil, lockFailed(dir, err)
 	}
 	f := &folder{dir: dir, fs: fsys, lock: lock}
-	if err := f.identify(); err != nil {
+	if err := f.identify(nodeID); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return f, nil
@@ -95,19 +97,42 @@ func lockFailed(dir string, err error) error {
 	return errs.New(errs.Unavailable, "the data folder %s is in use by another process: stop it, or name another folder with --data", dir).With("file", filepath.Join(dir, lockName))
 }
 
-func (f *folder) identify() error {
+func (f *folder) identify(nodeID string) error {
 	i, err := readIdentity(f.fs, f.dir)
 	switch {
 	case err == nil:
 		f.identity = i
+		if nodeID != "" && nodeID != i.NodeID {
+			return refuse("node_id", "is %s, and the data folder %s is that of node %s: a folder keeps its node's name", nodeID, f.dir, i.NodeID)
+		}
 		return nil
 	case !isNotExist(err):
 		return err
 	}
-	f.identity, f.fresh = newIdentity(), true
+	f.identity, f.fresh = newIdentity(nodeID), true
 	if err := writeIdentity(f.fs, f.dir, f.identity); err != nil {
 		return fmt.Errorf("make %s: %w", filepath.Join(f.dir, identityName), err)
 	}
+	return nil
+}
+
+// who gives the identity, which changes once: when the folder comes to belong to a cluster.
+func (f *folder) who() Identity {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.identity
+}
+
+// belong makes the folder belong to a cluster, durably.
+func (f *folder) belong(cluster string, founders []uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := f.identity
+	i.ClusterID, i.Founders = cluster, founders
+	if err := writeIdentity(f.fs, f.dir, i); err != nil {
+		return err
+	}
+	f.identity = i
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -32,37 +33,43 @@ type Identity struct {
 	// Incarnation is drawn when the folder is made and is the replica's number in every Raft group: a folder that was lost and made
 	// anew is another replica, never one that forgot its votes.
 	Incarnation uint64 `yaml:"-"`
-	// ClusterID is drawn by a cluster's first node.
+	// ClusterID is empty while the folder belongs to no cluster.
 	ClusterID string `yaml:"cluster_id"`
+	// Founders are the replicas that founded the cluster: the first voters of the meta group.
+	Founders []uint64 `yaml:"-"`
 }
 
 // identityFile is node.yaml's form. Check is the CRC32C of the lines before it.
 type identityFile struct {
 	Identity    `yaml:",inline"`
-	Incarnation string `yaml:"incarnation"`
-	Check       string `yaml:"check"`
+	Incarnation string   `yaml:"incarnation"`
+	Founders    []string `yaml:"founders,flow"`
+	Check       string   `yaml:"check"`
 }
 
-func newIdentity() Identity {
+// newIdentity draws who a new folder is. Without a name it gets one.
+func newIdentity(nodeID string) Identity {
 	var raw [8]byte
 	for binary.BigEndian.Uint64(raw[:]) == 0 { // Raft knows no replica 0
 		mustRead(raw[:])
 	}
-	cluster := make([]byte, 16)
-	mustRead(cluster)
-	incarnation := binary.BigEndian.Uint64(raw[:])
-	return Identity{
-		Format: FormatVersion, NodeID: "n-" + hex.EncodeToString(raw[:4]), Incarnation: incarnation, ClusterID: hex.EncodeToString(cluster),
-	}
+	return Identity{Format: FormatVersion, NodeID: cmp.Or(nodeID, "n-"+hex.EncodeToString(raw[:4])), Incarnation: binary.BigEndian.Uint64(raw[:])}
 }
 
 // mustRead: crypto/rand ends the program rather than fail.
 func mustRead(b []byte) { _, _ = rand.Read(b) }
 
 func (i Identity) encode() []byte {
-	body := fmt.Sprintf("# Who this node is. Made once, with the data folder; do not edit or copy it to another node.\nformat: %d\nnode_id: %s\nincarnation: %q\ncluster_id: %q\n",
-		i.Format, i.NodeID, strconv.FormatUint(i.Incarnation, 16), i.ClusterID)
+	body := fmt.Sprintf("# Who this node is. Made once, with the data folder; do not edit or copy it to another node.\nformat: %d\nnode_id: %s\nincarnation: %q\ncluster_id: %q\nfounders: [%s]\n",
+		i.Format, i.NodeID, strconv.FormatUint(i.Incarnation, 16), i.ClusterID, strings.Join(quoteAll(i.Founders), ", "))
 	return fmt.Appendf(nil, "%scheck: %q\n", body, checkOf(body))
+}
+
+func quoteAll(ids []uint64) (list []string) {
+	for _, id := range ids {
+		list = append(list, strconv.Quote(strconv.FormatUint(id, 16)))
+	}
+	return list
 }
 
 func checkOf(body string) string {
@@ -80,10 +87,17 @@ func decodeIdentity(name string, text []byte) (Identity, error) {
 	}
 	body, _, _ := strings.Cut(string(text), "check:")
 	incarnation, err := strconv.ParseUint(f.Incarnation, 16, 64)
-	if err != nil || incarnation == 0 || f.Format < 1 || f.NodeID == "" || f.ClusterID == "" || f.Check != checkOf(body) {
+	if err != nil || incarnation == 0 || f.Format < 1 || f.NodeID == "" || f.Check != checkOf(body) {
 		return Identity{}, damagedIdentity(name, "its check does not match")
 	}
 	f.Identity.Incarnation = incarnation
+	for _, text := range f.Founders {
+		id, err := strconv.ParseUint(text, 16, 64)
+		if err != nil {
+			return Identity{}, damagedIdentity(name, "its founders do not parse")
+		}
+		f.Identity.Founders = append(f.Identity.Founders, id)
+	}
 	return f.Identity, nil
 }
 

@@ -10,10 +10,10 @@ import (
 	"github.com/gesta-db/gesta/internal/errs"
 )
 
-// listeners are the node's two ports. They are taken before anything is written, so that a start that cannot work changes
+// listeners are the node's ports; that for peers is nil when the node stays alone. They are taken before anything is written, so that a start that cannot work changes
 // nothing.
 type listeners struct {
-	grpc, http net.Listener
+	grpc, http, peer net.Listener
 }
 
 func listen(c *Config) (l listeners, err error) {
@@ -22,6 +22,12 @@ func listen(c *Config) (l listeners, err error) {
 	}
 	if l.http, err = listenOn("http", c.HTTP); err != nil {
 		return l, errors.Join(err, l.grpc.Close())
+	}
+	if c.Cluster.PeerListen == "" {
+		return l, nil
+	}
+	if l.peer, err = listenOn("peer_listen", c.Cluster.PeerListen); err != nil {
+		return l, errors.Join(err, l.grpc.Close(), l.http.Close())
 	}
 	return l, nil
 }
@@ -40,6 +46,9 @@ func listenOn(name, addr string) (net.Listener, error) {
 
 func (l listeners) close() {
 	_, _ = l.grpc.Close(), l.http.Close()
+	if l.peer != nil {
+		_ = l.peer.Close()
+	}
 }
 
 // tlsConfig is nil without certificate.

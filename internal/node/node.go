@@ -67,7 +67,7 @@ func Start(ctx context.Context, c Config, with ...Option) (*Node, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{config: c, log: o.log, metrics: newMetrics(), failed: make(chan error, 3), starting: newReadiness()}
+	n := &Node{config: c, log: o.log, metrics: newMetrics(), failed: make(chan error, 5), starting: newReadiness()}
 	if err := n.open(ctx, o); err != nil {
 		n.abandon()
 		return nil, err
@@ -95,7 +95,7 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 	if n.admin != nil {
 		n.serve("admin", n.admin.listener, n.admin.serve)
 	}
-	if n.folder, err = openFolder(o.fs, c.Data); err != nil {
+	if n.folder, err = openFolder(o.fs, c.Data, c.Cluster.NodeID); err != nil {
 		return err
 	}
 	n.greet()
@@ -103,18 +103,27 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 		return err
 	}
 	n.http = httpdoor.New(httpdoor.Options{
-		Gateway: n.starting, Metrics: n.metrics.handler(), TLS: tlsConfig.Clone(), Logger: n.log, Version: n.versionInfo(o.version), Settings: c.Web.settings(),
+		Gateway: n.starting, Metrics: n.metrics.handler(), TLS: tlsConfig.Clone(), Logger: n.log, Version: func() httpdoor.Version { return n.versionInfo(o.version) }, Settings: c.Web.settings(),
 	})
 	n.serve("http", n.listen.http, n.http.Serve)
 	began := time.Now()
-	if n.engine, err = openEngine(n.folder, c, n.metrics, n.log); err != nil {
+	if n.engine, err = openEngine(n.folder, c, n.listen, n.metrics, n.log, o.version, n.removed); err != nil {
+		return err
+	}
+	if n.engine.peers != nil {
+		n.serve("peer", n.listen.peer, n.engine.peers.serve(n.engine.host))
+	}
+	if err := n.engine.host.Open(ctx); err != nil {
 		return err
 	}
 	n.openGate(o)
 	n.grpc = grpcdoor.New(grpcdoor.Options{Gateway: n.gate, TLS: tlsConfig.Clone(), TraceEvery: uint64(c.TraceEvery), Attach: n.attach})
 	n.openMetrics(o.version)
-	if err := n.engine.shard.Barrier(ctx); err != nil {
-		return err
+	if n.engine.peers == nil {
+		// Nobody else can serve: what is true when this returns stays so.
+		if err := n.engine.host.Serving(ctx, gateway.FirstShard); err != nil {
+			return err
+		}
 	}
 	n.starting.from(n.gate)
 	n.http.Open(n.gate)
@@ -145,30 +154,43 @@ func (n *Node) startPush(ctx context.Context, what otlp.Settings, version string
 }
 
 func (n *Node) openGate(o options) {
-	i := n.folder.identity
+	i := n.engine.host.Identity()
+	group := n.engine.host.Meta()
 	n.gate = gateway.New(gateway.Options{
-		Shard:  shardDoor{Shard: n.engine.shard, self: i.Incarnation, nodeID: i.NodeID},
-		Topics: topicsDoor{n.engine.meta}, Cursors: cursorsDoor{n.engine.meta}, Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(), Tracer: n.push.Tracer(),
-		Identity: gateway.Identity{NodeID: i.NodeID, ClusterID: i.ClusterID, Version: o.version, Started: time.Now()},
-		Entities: &gateway.EntityOptions{Log: n.engine.shard, Logger: n.log.With("part", "entities"), Listener: n.metrics.entityListener(), IDs: newIDs()},
+		Shard:  n.shardDoor(),
+		Topics: topicsDoor{group}, Cursors: cursorsDoor{group}, Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(), Tracer: n.push.Tracer(),
+		Identity: gateway.Identity{NodeID: i.Node, ClusterID: i.Cluster, Version: o.version, Started: time.Now()},
+		Entities: &gateway.EntityOptions{Log: n.shardDoor(), Logger: n.log.With("part", "entities"), Listener: n.metrics.entityListener(), IDs: newIDs()},
 	})
 	n.disk = &diskWatch{fs: o.fs, dir: n.config.Data, floor: uint64(n.config.DiskFloor), gate: n.gate, log: n.log}
 	n.disk.look()
 }
 
+func (n *Node) shardDoor() shardDoor {
+	return shardDoor{Route: n.engine.host.Route(gateway.FirstShard), host: n.engine.host}
+}
+
 func (n *Node) openMetrics(version string) {
-	door := shardDoor{Shard: n.engine.shard, self: n.folder.identity.Incarnation, nodeID: n.folder.identity.NodeID}
+	door := n.shardDoor()
 	n.metrics.gauges(gaugeSources{
 		version: version, ready: func() bool { ready, _ := n.gate.Ready(); return ready },
-		shard: door.Status, queuedBytes: func() int64 { return n.engine.shard.Status().Queued },
-		topics: n.engine.meta.Count, disk: n.disk.disk, connections: n.grpc.Connections, streams: n.grpc.Streams,
-		index:    n.engine.shard.Index,
+		shard: door.Status, queuedBytes: door.queued,
+		topics: n.engine.host.Meta().Count, disk: n.disk.disk, connections: n.grpc.Connections, streams: n.grpc.Streams,
+		index:    door.index,
 		entities: n.gate.EntityStats,
 	})
 }
 
+// removed ends the node: the cluster has dropped it.
+func (n *Node) removed(err error) {
+	select {
+	case n.failed <- err:
+	default: // it ends already
+	}
+}
+
 func (n *Node) versionInfo(version string) httpdoor.Version {
-	i := n.folder.identity
+	i := n.folder.who()
 	return httpdoor.Version{Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Node: i.NodeID, Cluster: i.ClusterID}
 }
 
@@ -242,6 +264,9 @@ func (n *Node) close(ctx context.Context) error {
 	n.stopWatch()
 	n.gate.Drain()
 	n.gate.DrainEntities()
+	if err := n.engine.host.Drain(ctx); err != nil {
+		n.log.Warn("leadership was not handed over", "error", err)
+	}
 	if err := n.grpc.Close(ctx); err != nil {
 		n.log.Warn("calls were cut off", "error", err)
 	}
@@ -254,7 +279,7 @@ func (n *Node) close(ctx context.Context) error {
 	if err := n.push.Close(ctx); err != nil { // before what the metrics are read from is closed
 		n.log.Warn("the last traces or metrics were not pushed", "error", err)
 	}
-	err := errors.Join(n.engine.close(), n.folder.close())
+	err := errors.Join(n.engine.close(ctx), n.folder.close())
 	if err != nil {
 		n.log.Error("the log was not closed well", "error", err)
 		return err
@@ -286,7 +311,7 @@ func (n *Node) abandon() {
 		n.gate.CloseEntities()
 	}
 	if n.engine != nil {
-		_ = n.engine.close()
+		_ = n.engine.close(gone)
 	}
 	if n.folder != nil {
 		_ = n.folder.close()

@@ -105,8 +105,8 @@ func get(t *testing.T, n *Node, path string) (status int, body string) {
 // The real shard and topics keep what the gateway relies on.
 func TestContracts(t *testing.T) {
 	n := start(t, testConfig(t, t.TempDir()))
-	gatewaytest.TopicsContract(t, topicsDoor{n.engine.meta})
-	gatewaytest.ShardContract(t, shardDoor{Shard: n.engine.shard, self: n.folder.identity.Incarnation, nodeID: n.ID()})
+	gatewaytest.TopicsContract(t, topicsDoor{n.engine.host.Meta()})
+	gatewaytest.ShardContract(t, n.shardDoor())
 }
 
 func TestWhatWasAppendedIsThereAfterARestart(t *testing.T) {

@@ -21,7 +21,7 @@ const (
 // Validate checks every setting, each alone and as they stand together. The error is invalid and names the setting; it
 // touches nothing but the TLS files, which it reads.
 func (c *Config) Validate() error {
-	for _, check := range []func() error{c.checkPaths, c.checkAddresses, c.checkSizes, c.checkLog, c.checkHTTP, c.checkTLS, c.checkExposure, c.checkAdmin, c.Limits.Validate} {
+	for _, check := range []func() error{c.checkPaths, c.checkAddresses, c.checkSizes, c.checkLog, c.checkHTTP, c.checkTLS, c.checkCluster, c.checkExposure, c.checkAdmin, c.Limits.Validate} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -115,6 +115,9 @@ func (c *Config) certificate() (tls.Certificate, error) {
 
 // checkExposure keeps a server without TLS on loopback unless the operator has said otherwise in so many words.
 func (c *Config) checkExposure() error {
+	if k := c.Cluster; k.PeerListen != "" && k.PeerCA == "" && !c.Insecure && !loopback(k.PeerListen) {
+		return refuse("peer_listen", "is %s, which others can reach, and peers do not prove who they are: set --tls-cert, --tls-key and --tls-peer-ca, listen on 127.0.0.1, or pass --insecure to accept that anyone may pose as a node", k.PeerListen)
+	}
 	if c.TLSCert != "" || c.Insecure {
 		return nil
 	}
@@ -128,7 +131,8 @@ func (c *Config) checkExposure() error {
 
 // exposed tells whether others can reach the server, in plain text.
 func (c *Config) exposed() bool {
-	return c.TLSCert == "" && !(loopback(c.GRPC) && loopback(c.HTTP))
+	open := c.TLSCert == "" && !(loopback(c.GRPC) && loopback(c.HTTP))
+	return open || c.Cluster.PeerListen != "" && c.Cluster.PeerCA == "" && !loopback(c.Cluster.PeerListen)
 }
 
 // loopback: a host name other than localhost is not looked up, since what it means may change after the check.

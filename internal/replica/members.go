@@ -74,8 +74,14 @@ func (r *Replica) ChangeConf(changes ...ConfChange) (err error) {
 	}
 	cc := &pb.ConfChangeV2{}
 	for _, c := range changes {
+		if !r.changes(c) {
+			continue
+		}
 		kind := [...]pb.ConfChangeType{AddLearner: pb.ConfChangeAddLearnerNode, AddVoter: pb.ConfChangeAddNode, Remove: pb.ConfChangeRemoveNode}[c.Change]
 		cc.Changes = append(cc.Changes, &pb.ConfChangeSingle{Type: kind.Enum(), NodeId: new(c.ID)})
+	}
+	if len(cc.Changes) == 0 {
+		return nil
 	}
 	if err := r.node.ProposeConfChange(cc); err != nil {
 		if errors.Is(err, raft.ErrProposalDropped) {
@@ -86,6 +92,20 @@ func (r *Replica) ChangeConf(changes ...ConfChange) (err error) {
 	r.last++
 	r.changed = r.last
 	return nil
+}
+
+// changes tells whether a change makes any. Who asks may have looked at a configuration that has passed, and to Raft a voter that is added
+// as a learner is one that is to vote no more.
+func (r *Replica) changes(c ConfChange) bool {
+	conf := r.Conf()
+	votes, learns := slices.Contains(conf.Voters, c.ID), slices.Contains(conf.Learners, c.ID)
+	switch c.Change {
+	case AddLearner:
+		return !votes && !learns
+	case AddVoter:
+		return !votes
+	}
+	return votes || learns
 }
 
 // changing tells that a change is proposed and not applied, or that the group is between two configurations.

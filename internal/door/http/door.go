@@ -20,9 +20,10 @@ type Gateway interface {
 
 // Options is what a door is made of.
 type Options struct {
-	Gateway  Gateway
-	Metrics  http.Handler
-	Version  Version
+	Gateway Gateway
+	Metrics http.Handler
+	// Version is asked each time: a new node learns of its cluster while it starts.
+	Version  func() Version
 	TLS      *tls.Config // nil: plain text
 	Logger   *slog.Logger
 	Settings Settings // what is zero is the default

@@ -54,7 +54,9 @@ func openOver(t testing.TB, s Settings, shard gateway.Shard, l *limits.Limits, t
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 		_, _ = io.WriteString(w, "gesta_up 1\n")
 	})
-	f.door = New(Options{Gateway: f.gate, Metrics: metrics, Version: Version{Version: "v1.2.3", Go: "go1", OS: "linux", Arch: "amd64", Node: "n1", Cluster: "c1"}, Logger: slog.New(slog.DiscardHandler), Settings: s})
+	f.door = New(Options{Gateway: f.gate, Metrics: metrics, Version: func() Version {
+		return Version{Version: "v1.2.3", Go: "go1", OS: "linux", Arch: "amd64", Node: "n1", Cluster: "c1"}
+	}, Logger: slog.New(slog.DiscardHandler), Settings: s})
 	f.door.Open(f.gate)
 	return f
 }

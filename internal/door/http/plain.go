@@ -37,7 +37,7 @@ func (d *Door) ready(w http.ResponseWriter, _ *call) error {
 }
 
 func (d *Door) version(w http.ResponseWriter, _ *call) error {
-	respond(w, http.StatusOK, d.o.Version)
+	respond(w, http.StatusOK, d.o.Version())
 	return nil
 }
 

@@ -1,0 +1,110 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/gesta-db/gesta/internal/cluster"
+	"github.com/gesta-db/gesta/internal/door/peer"
+	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/event"
+)
+
+// peers is the way to the other nodes, and what answers them.
+type peers struct {
+	transport *peer.Transport
+	host      *cluster.Host
+	about     func() cluster.Health // what only the house knows of this node
+}
+
+func newPeers(c *Config, f *folder, log *slog.Logger, version string) (*peers, error) {
+	p := &peers{about: func() cluster.Health { return cluster.Health{} }}
+	secret, err := c.peerTLS()
+	if err != nil {
+		return nil, err
+	}
+	i := f.identity
+	p.transport, err = peer.New(peer.Options{
+		Self:     peer.Self{Cluster: i.ClusterID, Node: i.NodeID, Incarnation: i.Incarnation, Feature: cluster.Feature, Version: version},
+		Resolver: func(id uint64) (string, bool) { return p.host.Addr(id) },
+		Handler:  p, TLS: secret, Limits: &c.Limits, Logger: log.With("part", "peers"),
+		Level: func() uint32 { return p.host.Level() },
+		Admit: func(from peer.Peer) error { return p.host.Admit(from.Node, from.Incarnation) },
+	})
+	return p, err
+}
+
+// peerTLS is how nodes prove to each other who they are; nil without certificates for it.
+func (c *Config) peerTLS() (*tls.Config, error) {
+	if c.Cluster.PeerCA == "" {
+		return nil, nil
+	}
+	pair, err := c.certificate()
+	if err != nil {
+		return nil, err
+	}
+	pem, err := os.ReadFile(c.Cluster.PeerCA)
+	if err != nil {
+		return nil, refuse("tls.peer_ca", "cannot be read: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, refuse("tls.peer_ca", "is %s, which holds no certificate in PEM", c.Cluster.PeerCA)
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{pair}, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
+	}, nil
+}
+
+// serve answers peers for a host.
+func (p *peers) serve(h *cluster.Host) func(net.Listener) error {
+	p.host = h
+	return p.transport.Serve
+}
+
+func (p *peers) close(ctx context.Context) error { return p.transport.Close(ctx) }
+
+// Deliver passes messages on to their group.
+func (p *peers) Deliver(group uint32, ms []*raftpb.Message) { p.host.Deliver(group, ms) }
+
+// Unreachable passes on that messages may be lost.
+func (p *peers) Unreachable(group uint32, to uint64) { p.host.Unreachable(group, to) }
+
+// Health is what the others hear of this node; what they say of themselves is noted at the same pace.
+func (p *peers) Health() []byte {
+	for _, s := range p.transport.Peers() {
+		if s.Health != nil {
+			p.host.Heard(s.Incarnation, s.Health, s.HealthAt, cluster.Link{Connected: s.Connected, RoundTrip: s.RoundTrip, ClockOffset: s.ClockOffset})
+		}
+	}
+	return p.host.Health(p.about())
+}
+
+// Call answers a question.
+func (p *peers) Call(ctx context.Context, _ peer.Peer, method string, body []byte) ([]byte, error) {
+	answer, handled, err := p.host.Call(ctx, method, body)
+	if !handled {
+		return nil, errs.New(errs.Unsupported, "this node does not know the question %s: it may run an older version", method)
+	}
+	return answer, err
+}
+
+// Submit takes commits for a shard that is led here.
+func (p *peers) Submit(_ peer.Peer, shard uint32, calls []*event.Call) { p.host.Submit(shard, calls) }
+
+// Read reads from the replica here.
+func (p *peers) Read(ctx context.Context, _ peer.Peer, shard uint32, spec event.ReadSpec) (event.Reader, error) {
+	return p.host.Read(ctx, shard, spec)
+}
+
+// Open opens a file of a group.
+func (p *peers) Open(_ context.Context, group uint32, name string) (peer.Source, error) {
+	return nil, errors.ErrUnsupported
+}
