@@ -1,0 +1,343 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gesta-db/gesta/internal/cluster"
+	"github.com/gesta-db/gesta/internal/errs"
+)
+
+// crew is a cluster of nodes in this process, each with a folder and fixed peer ports.
+type crew struct {
+	t     *testing.T
+	conf  map[string]Config
+	nodes map[string]*Node
+}
+
+// freeAddr finds a port that was free a moment ago.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func newCrew(t *testing.T, names ...string) *crew {
+	c := &crew{t: t, conf: map[string]Config{}, nodes: map[string]*Node{}}
+	var list []string
+	for _, name := range names {
+		conf := c.config(name)
+		list = append(list, name+"="+conf.Cluster.PeerListen)
+	}
+	for _, name := range names {
+		conf := c.conf[name]
+		conf.Cluster.Initial = strings.Join(list, ",")
+		c.conf[name] = conf
+	}
+	return c
+}
+
+// config makes the settings of one more node.
+func (c *crew) config(name string) Config {
+	conf := testConfig(c.t, c.t.TempDir())
+	conf.Cluster.NodeID, conf.Cluster.PeerListen = name, freeAddr(c.t)
+	c.conf[name] = conf
+	return conf
+}
+
+// start starts nodes at the same time.
+func (c *crew) start(names ...string) {
+	c.t.Helper()
+	type started struct {
+		name string
+		node *Node
+		err  error
+	}
+	got := make(chan started)
+	ctx := within(c.t)
+	for _, name := range names {
+		go func() {
+			n, err := Start(ctx, c.conf[name], c.logger(name))
+			got <- started{name, n, err}
+		}()
+	}
+	for range names {
+		s := <-got
+		if s.err != nil {
+			c.t.Errorf("start %s: %v", s.name, s.err)
+			continue
+		}
+		c.nodes[s.name] = s.node
+		c.t.Cleanup(func() { _ = s.node.Close(gone()) })
+	}
+	if c.t.Failed() {
+		c.t.FailNow()
+	}
+}
+
+func (c *crew) logger(name string) Option {
+	if os.Getenv("GESTA_TEST_LOG") == "" {
+		return func(*options) {}
+	}
+	return WithLogger(testLogger(c.t, name))
+}
+
+// gone is a context that has ended: what is closed with it hands nothing over.
+func gone() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// drop stops a node at once.
+func (c *crew) drop(name string) {
+	c.t.Helper()
+	if err := c.nodes[name].Close(gone()); err != nil {
+		c.t.Fatal(err)
+	}
+	delete(c.nodes, name)
+}
+
+func (c *crew) host(name string) *cluster.Host { return c.nodes[name].engine.host }
+
+// until waits until what is asked for is so; the test says what that is when it never comes.
+func (c *crew) until(what string, ok func() bool) {
+	c.t.Helper()
+	end := time.Now().Add(patience)
+	for !ok() {
+		if time.Now().After(end) {
+			c.t.Fatalf("not within %v: %s", patience, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// leader waits until a node leads a shard and all nodes that run agree.
+func (c *crew) leader(shard uint32) (name string) {
+	c.t.Helper()
+	c.until(fmt.Sprintf("a leader of shard %d that all agree on", shard), func() bool {
+		name = ""
+		for _, n := range c.nodes {
+			l := n.engine.host.Route(shard).Local()
+			if l == nil {
+				return false
+			}
+			leader := n.engine.host.Name(l.Status().Leader)
+			if leader == "" || name != "" && leader != name || c.nodes[leader] == nil {
+				return false
+			}
+			name = leader
+		}
+		return true
+	})
+	return name
+}
+
+// voters waits until the shard's voters are these nodes.
+func (c *crew) voters(shard uint32, names ...string) {
+	c.t.Helper()
+	c.until(fmt.Sprintf("voters of shard %d: %v", shard, names), func() bool {
+		for _, n := range c.nodes {
+			l := n.engine.host.Route(shard).Local()
+			if l == nil {
+				return false
+			}
+			st := l.Status()
+			if len(st.Conf.Voters) != len(names) || len(st.Conf.VotersOutgoing) > 0 {
+				return false
+			}
+			for _, name := range names {
+				m, ok := c.memberOf(n, name)
+				if !ok || !contains(st.Conf.Voters, m) {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+func (c *crew) memberOf(n *Node, name string) (uint64, bool) {
+	for _, m := range n.engine.host.Meta().Members() {
+		if m.Node == name {
+			return m.Replica, true
+		}
+	}
+	return 0, false
+}
+
+func contains(ids []uint64, id uint64) bool {
+	for _, x := range ids {
+		if x == id {
+			return true
+		}
+	}
+	return false
+}
+
+// puts appends to a stream through a node, and expects it to work.
+func (c *crew) puts(name, key string, n int) {
+	c.t.Helper()
+	log := dial(c.t, c.nodes[name])
+	for range n {
+		put(c.t, log, "orders", key)
+	}
+}
+
+// heads expects every node to answer the same revision for a stream.
+func (c *crew) heads(key string, revision uint64) {
+	c.t.Helper()
+	for name, n := range c.nodes {
+		h, _, err := n.shardDoor().Head(within(c.t), []byte("orders"), []byte(key))
+		if err != nil || h.Revision != revision {
+			c.t.Fatalf("%s: head of orders/%s is %d %v, want %d", name, key, h.Revision, err, revision)
+		}
+	}
+}
+
+func TestThreeNodes(t *testing.T) {
+	c := newCrew(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	for _, name := range []string{"n1", "n2", "n3"} {
+		c.puts(name, "a", 3)
+	}
+	c.heads("a", 9)
+
+	old := c.leader(1)
+	c.drop(old)
+	for name := range c.nodes {
+		c.puts(name, "a", 2)
+	}
+	c.heads("a", 13)
+
+	c.start(old)
+	c.leader(1)
+	c.heads("a", 13)
+	c.puts(old, "a", 1)
+	c.heads("a", 14)
+}
+
+// A fourth node joins, takes the place of one that is removed, and the removed one cannot come back with its folder.
+func TestANodeIsReplaced(t *testing.T) {
+	c := newCrew(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.puts("n1", "a", 5)
+
+	conf := c.config("n4")
+	conf.Cluster.Join = c.conf["n1"].Cluster.PeerListen
+	c.conf["n4"] = conf
+	c.start("n4")
+	c.voters(1, "n1", "n2", "n3")
+
+	c.drop("n3")
+	if err := c.host("n2").Remove(within(t), "n3"); err != nil {
+		t.Fatal(err)
+	}
+	c.voters(1, "n1", "n2", "n4")
+	c.puts("n4", "a", 1)
+	c.heads("a", 6)
+
+	back, err := Start(within(t), c.conf["n3"])
+	if err == nil {
+		select {
+		case err = <-back.Failed():
+		case <-time.After(patience):
+			t.Error("a removed node runs on")
+		}
+		_ = back.Close(gone())
+	}
+	if errs.CodeOf(err) != errs.Unavailable || !strings.Contains(fmt.Sprint(err), "removed") {
+		t.Fatalf("a removed node: %v", err)
+	}
+}
+
+// One node alone becomes three.
+func TestOneGrowsToThree(t *testing.T) {
+	c := newCrew(t)
+	c.config("n1")
+	c.start("n1")
+	c.puts("n1", "a", 5)
+	for _, name := range []string{"n2", "n3"} {
+		conf := c.config(name)
+		conf.Cluster.Join = c.conf["n1"].Cluster.PeerListen
+		c.conf[name] = conf
+		c.start(name)
+	}
+	c.voters(1, "n1", "n2", "n3")
+	c.heads("a", 5)
+	c.drop("n1")
+	c.puts("n3", "a", 1)
+	c.heads("a", 6)
+}
+
+// What cannot be is refused with what to do.
+func TestForeignNodesAreRefused(t *testing.T) {
+	c := newCrew(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.leader(1)
+
+	twice := testConfig(t, t.TempDir())
+	twice.Cluster.NodeID, twice.Cluster.PeerListen, twice.Cluster.Join = "n2", freeAddr(t), c.conf["n1"].Cluster.PeerListen
+	if _, err := Start(within(t), twice); errs.CodeOf(err) != errs.Exists {
+		t.Errorf("a second n2: %v", err)
+	}
+
+	// A folder that was lost and made anew is not the founder that it replaces.
+	c.drop("n3")
+	conf := c.conf["n3"]
+	conf.Data = t.TempDir()
+	if _, err := Start(within(t), conf); errs.CodeOf(err) != errs.Exists {
+		t.Errorf("n3 with an empty folder: %v", err)
+	}
+
+	for _, name := range []string{"n1", "n2"} {
+		if err := c.host("n1").Remove(within(t), name); errs.CodeOf(err) != errs.Conflict {
+			t.Errorf("removing %s while n3 is down: %v", name, err)
+		}
+	}
+	if err := c.host("n1").Remove(within(t), "nope"); errs.CodeOf(err) != errs.NotFound {
+		t.Errorf("removing nobody: %v", err)
+	}
+}
+
+// Leadership is handed over before a node stops: appends through the others go on without a failure.
+func TestDrainingHandsOver(t *testing.T) {
+	c := newCrew(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.puts("n1", "a", 1)
+	was := c.leader(1)
+	if err := c.nodes[was].Close(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	delete(c.nodes, was)
+	began := time.Now()
+	for name := range c.nodes {
+		c.puts(name, "a", 1)
+	}
+	if took := time.Since(began); took > 400*time.Millisecond {
+		t.Errorf("appends after a drained stop took %v: an election", took)
+	}
+	c.heads("a", 3)
+}
+
+// testLogger writes a node's log lines to the test's.
+func testLogger(t *testing.T, name string) *slog.Logger {
+	return slog.New(slog.NewTextHandler(lineWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name)
+}
+
+type lineWriter struct{ t *testing.T }
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSuffix(string(p), "\n"))
+	return len(p), nil
+}
