@@ -176,6 +176,15 @@ func (s shardDoor) TopicEvents(topic []byte) (uint64, error) {
 	return l.TopicEvents(topic)
 }
 
+// Counts counts events over time.
+func (s shardDoor) Counts(ctx context.Context, topic []byte, from, to time.Time, buckets int) ([]uint64, error) {
+	l, err := s.local()
+	if err != nil {
+		return nil, err
+	}
+	return l.Counts(ctx, topic, from, to, buckets)
+}
+
 // queued is how many bytes of appends have no outcome yet.
 func (s shardDoor) queued() int64 {
 	if l := s.Local(); l != nil {
