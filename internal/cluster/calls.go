@@ -7,6 +7,7 @@ import (
 
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
+	"github.com/gesta-db/gesta/internal/meta"
 )
 
 // The questions that nodes ask each other.
@@ -86,10 +87,24 @@ func (h *Host) answerJoin(ctx context.Context, body []byte) (any, error) {
 	if j.Cluster != "" && j.Cluster != p.Cluster {
 		return nil, errs.New(errs.Invalid, "node %s belongs to cluster %s, this is %s: a node belongs to one cluster for good; start it with an empty data folder", j.Member.Node, j.Cluster, p.Cluster).With("field", "join")
 	}
+	if err := h.foundersKnown(m); err != nil {
+		return nil, err
+	}
 	if err := m.PutMember(ctx, j.Member); err != nil {
 		return nil, err
 	}
 	return joined{Cluster: p.Cluster, Founders: p.Founders, Members: p.Members}, nil
+}
+
+// foundersKnown holds back who joins until the founders have described themselves: their names are theirs.
+func (h *Host) foundersKnown(m *meta.Meta) error {
+	for _, id := range h.identity().Founders {
+		_, known := m.Member(id)
+		if _, gone := m.Gone(id); !known && !gone {
+			return errs.New(errs.Unavailable, "not every founder of the cluster has come up yet: try again later")
+		}
+	}
+	return nil
 }
 
 func (h *Host) answerPropose(ctx context.Context, body []byte) (any, error) {

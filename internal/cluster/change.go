@@ -43,8 +43,7 @@ func (h *Host) answerRemove(ctx context.Context, body []byte) (any, error) {
 	return struct{}{}, m.RemoveMember(ctx, n.Node, member.Replica)
 }
 
-// checkRemoval refuses what would leave a group without a quorum. Groups led elsewhere are judged by whether their other voters' nodes
-// are members that this one hears.
+// checkRemoval refuses what would leave a group without a quorum.
 func (h *Host) checkRemoval(member meta.Member) error {
 	if len(h.meta.Members()) == 1 {
 		return errs.New(errs.Conflict, "node %s is the only one of the cluster: stop it instead", member.Node).With("node", member.Node)
@@ -53,9 +52,7 @@ func (h *Host) checkRemoval(member meta.Member) error {
 		if !slices.Contains(g.conf.Voters, member.Replica) {
 			continue
 		}
-		if g.members == nil {
-			g.members = h.guess(g.conf)
-		}
+		g.members = h.reachable(g.conf)
 		if !g.quorumWithout(member.Replica) {
 			return errs.New(errs.Conflict, "without node %s, %s would have no quorum: too few of its other voters answer; bring them back first. When they are lost for good, see the page on recovery from a lost majority", member.Node, groupName(g.number)).
 				With("node", member.Node).With("group", fmt.Sprint(g.number))
@@ -71,14 +68,10 @@ func groupName(number uint32) string {
 	return fmt.Sprintf("shard %d", number)
 }
 
-// guess gives the members of a group that is led elsewhere: those of whom the meta group hears count as active.
-func (h *Host) guess(conf replica.Conf) (ms []replica.Member) {
-	heard := map[uint64]bool{h.id.Replica: true}
-	for _, m := range h.meta.Status().Members {
-		heard[m.ID] = m.Active
-	}
+// reachable gives a group's voters; those count as active whose nodes can be reached from here.
+func (h *Host) reachable(conf replica.Conf) (ms []replica.Member) {
 	for _, id := range conf.Voters {
-		ms = append(ms, replica.Member{ID: id, Active: heard[id]})
+		ms = append(ms, replica.Member{ID: id, Active: id == h.id.Replica || h.o.Transport.Connected(id)})
 	}
 	return ms
 }

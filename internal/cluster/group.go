@@ -40,9 +40,9 @@ func (g *group) leads() bool { return g.status.Role == replica.Leader }
 // near is how many entries a replica may be behind and still count as caught up: it gets them within an election timeout.
 const near = 1000
 
-// follows tells whether a replica is heard of and nearly up to date.
+// follows tells whether a replica is heard of and nearly up to date. A new one counts as heard of before it was, but has nothing.
 func (g *group) follows(m replica.Member) bool {
-	return m.Active && !m.Snapshot && m.Match+near >= g.status.Last
+	return m.Active && !m.Snapshot && m.Match > 0 && m.Match+near >= g.status.Last
 }
 
 // successor is the voter that would best lead a group led here; 0 when it is not led here or nobody else can.

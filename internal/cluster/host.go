@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -29,6 +30,8 @@ type Host struct {
 	opened bool // the meta group is
 	own    Health
 	heard  map[uint64]heard
+
+	stopping atomic.Bool
 
 	nudged  chan struct{}
 	stop    context.CancelFunc
@@ -250,13 +253,22 @@ func (h *Host) Close() error {
 
 // Drain hands the leadership of every group here to others, and returns when none is led here, or ctx ends.
 func (h *Host) Drain(ctx context.Context) error {
+	h.stopping.Store(true)
+	if h.meta == nil || h.alone() {
+		return nil
+	}
+	// The others must know first: the leader that is wanted would get the leadership back.
+	h.complain("tell the cluster of the stop", h.registerWithin(ctx))
 	tick := time.NewTicker(lookEvery / 10)
 	defer tick.Stop()
 	for {
 		led := 0
 		for _, g := range h.groups() {
-			if next := successor(g, h.id.Replica); next != 0 {
+			next := h.heir(&g)
+			if next != 0 || g.leads() && g.members == nil { // it leads since a moment, and does not know yet how the others are
 				led++
+			}
+			if next != 0 {
 				_ = g.control.Transfer(next)
 			}
 		}

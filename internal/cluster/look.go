@@ -85,9 +85,12 @@ func (h *Host) wish() (context.Context, context.CancelFunc) {
 }
 
 // register has the meta group know this node as it describes itself now.
-func (h *Host) register() error {
+func (h *Host) register() error { return h.registerWithin(h.context) }
+
+func (h *Host) registerWithin(ctx context.Context) error {
 	was, known := h.meta.Member(h.id.Replica)
 	now := h.o.Self
+	now.Stopping = h.stopping.Load()
 	now.Joined, now.Draining = was.Joined, was.Draining
 	if known && was == now || h.meta.Status().Leader == 0 {
 		return nil
@@ -96,7 +99,7 @@ func (h *Host) register() error {
 		h.removed(node)
 		return nil
 	}
-	ctx, cancel := h.wish()
+	ctx, cancel := context.WithTimeout(ctx, wishTimeout)
 	defer cancel()
 	return h.meta.PutMember(ctx, now)
 }
@@ -272,11 +275,11 @@ func (h *Host) handOver(g *group) {
 	}
 	next := uint64(0)
 	for _, m := range g.members {
-		if m.ID == shall && m.ID != h.id.Replica && !m.Learner && g.follows(m) {
+		if o, _ := h.meta.Member(m.ID); o.Leads() && m.ID == shall && m.ID != h.id.Replica && !m.Learner && g.follows(m) {
 			next = m.ID
 		}
 	}
-	if next == 0 && self.Draining {
+	if next == 0 && !self.Leads() {
 		next = h.heir(g)
 	}
 	if next != 0 {
@@ -289,7 +292,7 @@ func (h *Host) heir(g *group) uint64 {
 	rest := *g
 	rest.members = slices.DeleteFunc(slices.Clone(g.members), func(m replica.Member) bool {
 		o, _ := h.meta.Member(m.ID)
-		return o.Draining
+		return o.Replica != 0 && !o.Leads()
 	})
 	return successor(rest, h.id.Replica)
 }

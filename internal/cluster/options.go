@@ -29,6 +29,8 @@ type Transport interface {
 	// SetCluster tells which cluster this node belongs to, once it is known; SetPeers who else does, this node not among them.
 	SetCluster(id string)
 	SetPeers(replicas []uint64)
+	// Connected tells whether a member can be reached at the moment.
+	Connected(to uint64) bool
 }
 
 // Seed is a node that is listed by its name and address.
@@ -114,7 +116,10 @@ func (Alone) Read(context.Context, uint64, uint32, event.ReadSpec) (event.Reader
 	return nil, errAlone()
 }
 
-// SetCluster and SetPeers have nobody to tell.
+// Connected is never so.
+func (Alone) Connected(uint64) bool { return false }
+
+// SetCluster has nobody to tell.
 func (Alone) SetCluster(string) {}
 
 // SetPeers has nobody to tell.

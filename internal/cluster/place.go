@@ -52,7 +52,7 @@ func emptiest(chosen []uint64, members []meta.Member, shards []meta.Shard) (uint
 func lead(shards []meta.Shard, members []meta.Member) map[uint32]uint64 {
 	able := map[uint64]bool{}
 	for _, m := range members {
-		able[m.Replica] = !m.Draining
+		able[m.Replica] = m.Leads()
 	}
 	led, chosen := map[uint64]int{}, map[uint32]uint64{}
 	for _, s := range shards {

@@ -24,9 +24,14 @@ type Member struct {
 	// Feature is the highest feature level that it can follow.
 	Feature uint32 `json:"feature,omitempty"`
 	// Draining: it shall lead nothing and get no new replica.
-	Draining bool      `json:"draining,omitempty"`
+	Draining bool `json:"draining,omitempty"`
+	// Stopping: it is about to stop and leads nothing until it is back.
+	Stopping bool      `json:"stopping,omitempty"`
 	Joined   time.Time `json:"joined"`
 }
+
+// Leads tells whether the node may lead.
+func (m *Member) Leads() bool { return !m.Draining && !m.Stopping }
 
 // Shard is a log of the cluster and where its replicas shall be.
 type Shard struct {

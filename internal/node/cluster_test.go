@@ -130,7 +130,7 @@ func (c *crew) leader(shard uint32) (name string) {
 		for _, n := range c.nodes {
 			l := n.engine.host.Route(shard).Local()
 			if l == nil {
-				return false
+				continue // it has no replica
 			}
 			leader := n.engine.host.Name(l.Status().Leader)
 			if leader == "" || name != "" && leader != name || c.nodes[leader] == nil {
@@ -150,7 +150,7 @@ func (c *crew) voters(shard uint32, names ...string) {
 		for _, n := range c.nodes {
 			l := n.engine.host.Route(shard).Local()
 			if l == nil {
-				return false
+				continue // it has no replica
 			}
 			st := l.Status()
 			if len(st.Conf.Voters) != len(names) || len(st.Conf.VotersOutgoing) > 0 {

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -130,7 +129,7 @@ func indexListener(l *index.Listener, log *slog.Logger) *index.Listener {
 func (e *engine) close(ctx context.Context) error {
 	err := e.host.Close()
 	if e.peers != nil {
-		err = errors.Join(err, e.peers.close(ctx))
+		_ = e.peers.close(ctx) // being cut off is not wrong
 	}
 	return err
 }

@@ -275,11 +275,12 @@ func (n *Node) close(ctx context.Context) error {
 	}
 	n.gate.CloseEntities()
 	n.admin.close()
-	n.serving.Wait()
 	if err := n.push.Close(ctx); err != nil { // before what the metrics are read from is closed
 		n.log.Warn("the last traces or metrics were not pushed", "error", err)
 	}
-	err := errors.Join(n.engine.close(ctx), n.folder.close())
+	err := n.engine.close(ctx)
+	n.serving.Wait() // the peers' listener ends with the engine
+	err = errors.Join(err, n.folder.close())
 	if err != nil {
 		n.log.Error("the log was not closed well", "error", err)
 		return err
@@ -305,7 +306,6 @@ func (n *Node) abandon() {
 		n.listen.close()
 	}
 	n.admin.close()
-	n.serving.Wait()
 	_ = n.push.Close(gone)
 	if n.gate != nil {
 		n.gate.CloseEntities()
@@ -313,6 +313,7 @@ func (n *Node) abandon() {
 	if n.engine != nil {
 		_ = n.engine.close(gone)
 	}
+	n.serving.Wait()
 	if n.folder != nil {
 		_ = n.folder.close()
 	}

@@ -63,6 +63,14 @@ func (t *Transport) Peers() []Status {
 	return list
 }
 
+// Connected tells whether messages to an incarnation can be sent.
+func (t *Transport) Connected(to uint64) bool {
+	t.mu.RLock()
+	l := t.links[to]
+	t.mu.RUnlock()
+	return l != nil && l.status().Connected
+}
+
 func (k *known) tell(s *Status) {
 	s.Node, s.Feature, s.Level, s.Version = k.hello.GetNode(), k.hello.GetFeature(), k.hello.GetLevel(), k.hello.GetVersion()
 	s.LastHeard, s.Health, s.HealthAt = k.lastHeard, k.health, k.healthAt
