@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"time"
 
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
@@ -126,13 +127,26 @@ func (h *Host) proposeAt(ctx context.Context, leader uint64, payload []byte) (ui
 	return p.Index, json.Unmarshal(got, &p)
 }
 
-// atLeader asks the node that leads the meta group, which may be this one.
+// atLeader asks the node that leads the meta group, which may be this one. It waits for one until ctx ends.
 func (h *Host) atLeader(ctx context.Context, method string, question any) error {
-	m, err := h.ready()
+	body, err := json.Marshal(question)
 	if err != nil {
 		return err
 	}
-	body, err := json.Marshal(question)
+	for {
+		if err = h.askLeader(ctx, method, body); errs.CodeOf(err) != errs.NoLeader {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(lookEvery):
+		}
+	}
+}
+
+func (h *Host) askLeader(ctx context.Context, method string, body []byte) error {
+	m, err := h.ready()
 	if err != nil {
 		return err
 	}

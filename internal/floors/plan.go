@@ -90,7 +90,7 @@ var plan = map[string]place{
 	"internal/discovery/kubernetes": {floor: doors},
 
 	// The node builds, opens and closes everything, so it knows everybody below.
-	"internal/node": {floor: house, may: []string{"internal/entity", "internal/handler/remote", "internal/door/grpc", "internal/door/http", "internal/otlp", "internal/discovery", "internal/gateway", "internal/shard", "internal/meta",
+	"internal/node": {floor: house, may: []string{"internal/entity", "internal/handler/remote", "internal/door/grpc", "internal/door/http", "internal/door/peer", "internal/cluster", "internal/otlp", "internal/discovery", "internal/gateway", "internal/shard", "internal/meta",
 		"internal/inspect", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
 	"internal/bench": {floor: house, may: []string{"client"}},
 	"internal/demo":  {floor: house, may: []string{"client"}},
@@ -109,7 +109,7 @@ var plan = map[string]place{
 // guests are modules from outside that only some packages may import, so that what is heavy, or decides much, stays in one place.
 // A name stands for all below it. Tests may import any.
 var guests = map[string][]string{
-	"go.etcd.io/raft/v3":              {"internal/replica", "internal/shard", "internal/meta", "internal/inspect", "internal/sim", "internal/door/peer"},
+	"go.etcd.io/raft/v3":              {"internal/replica", "internal/shard", "internal/meta", "internal/cluster", "internal/inspect", "internal/sim", "internal/door/peer", "internal/node"},
 	"github.com/cockroachdb/pebble":   {"internal/index", "internal/shard", "internal/sim"},
 	"google.golang.org/grpc":          {"api/gesta/v1", "api/gesta/peer/v1", "client", "internal/door/grpc", "internal/door/peer", "internal/node"},
 	"github.com/prometheus":           {"internal/node", "internal/otlp", "internal/door/grpc", "internal/door/http"},

@@ -113,12 +113,14 @@ func (c *crew) host(name string) *cluster.Host { return c.nodes[name].engine.hos
 // until waits until what is asked for is so; the test says what that is when it never comes.
 func (c *crew) until(what string, ok func() bool) {
 	c.t.Helper()
-	end := time.Now().Add(patience)
+	end, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
 	for !ok() {
-		if time.Now().After(end) {
+		select {
+		case <-end:
 			c.t.Fatalf("not within %v: %s", patience, what)
+		case <-tick.C:
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
 

@@ -184,6 +184,14 @@ func (s shardDoor) Counts(ctx context.Context, topic []byte, from, to time.Time,
 	return l.Counts(ctx, topic, from, to, buckets)
 }
 
+// index tells how the index's caches do.
+func (s shardDoor) index() index.Metrics {
+	if l := s.Local(); l != nil {
+		return l.Index()
+	}
+	return index.Metrics{}
+}
+
 // queued is how many bytes of appends have no outcome yet.
 func (s shardDoor) queued() int64 {
 	if l := s.Local(); l != nil {
