@@ -18,7 +18,7 @@ type Finder struct {
 	types, tags []uint64
 	stream      uint64
 	backwards   bool
-	at          uint64
+	at, whole   uint64
 	plan        plan
 	of          *segment // whose plan it is
 }
@@ -42,10 +42,15 @@ func (ix *Index) Find(q Query, from uint64, backwards bool) *Finder {
 // At is the offset to look at next: everything before it was found (backwards: behind it; 0 at the end).
 func (f *Finder) At() uint64 { return f.at }
 
+// Whole is, after a call of Next that found nothing, the offset up to which every event may be meant, from where the Finder stood on: to
+// list them would only be slower than reading them one after the other. 0 when there is no such part. Backwards they are listed.
+func (f *Finder) Whole() uint64 { return f.whole }
+
 // Next fills dst with what it finds next, and returns how many that are; none after a part of the log in which there is nothing, and
 // then more tells whether there is more of the log. A failure to read is Corrupt, or as the file system has it; calling again then
 // begins where the last successful call ended.
 func (f *Finder) Next(dst []Posting) (n int, more bool, err error) {
+	f.whole = 0
 	v := f.ix.view.Load()
 	u := f.unit(v)
 	switch {
@@ -101,6 +106,9 @@ func (f *Finder) pass(offset uint64) {
 func (f *Finder) inTable(t *table, dst []Posting) (int, error) {
 	m := t.summary() // before the plan, so that it lists everything up to there
 	list := f.tablePlan(t, m).source()
+	if f.skip(list, m) {
+		return 0, nil
+	}
 	n := 0
 	for n < len(dst) {
 		r, err := list.seek(nil, f.at, f.backwards)
@@ -121,6 +129,16 @@ func (f *Finder) inTable(t *table, dst []Posting) (int, error) {
 		}
 	}
 	return n, nil
+}
+
+// skip leaves a segment of which everything may be meant to the caller.
+func (f *Finder) skip(list source, m SegmentMark) bool {
+	if r, ok := list.(run); !ok || f.backwards || r.last() != m.LastOffset || r.first > f.at {
+		return false
+	}
+	f.whole = m.LastOffset
+	f.past(m)
+	return true
 }
 
 // take removes the offset that comes first from a run.
@@ -146,6 +164,9 @@ func (f *Finder) inSegment(s *segment, dst []Posting) (int, error) {
 		f.of = s
 	}
 	at, list, n := f.at, f.plan.source(), 0
+	if f.skip(list, s.SegmentMark) {
+		return 0, nil
+	}
 	for n < len(dst) {
 		r, err := list.seek(c, f.at, f.backwards)
 		if err == nil && r.n == 0 {

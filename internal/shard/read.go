@@ -64,6 +64,7 @@ type reader struct {
 	minRevision uint64
 	postings    *index.Iter   // of a stream or a topic
 	found       *index.Finder // of what the filter keeps, perhaps among others
+	whole       uint64        // up to there the filter may keep everything, and the log is read
 	at          [128]index.Posting
 	fetched     []index.Posting
 
@@ -164,7 +165,7 @@ func (r *reader) fill() (caughtUp bool, err error) {
 		}
 	}
 	if !r.listed() {
-		return r.fillLog()
+		return r.fillLog(r.end)
 	}
 	return r.fillPostings()
 }

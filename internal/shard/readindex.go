@@ -12,6 +12,12 @@ import (
 // fillPostings reads the events that the index lists for a stream, a topic or a filter.
 func (r *reader) fillPostings() (bool, error) {
 	for !r.full() {
+		if r.next <= r.whole {
+			if _, err := r.fillLog(r.whole); err != nil {
+				return false, err
+			}
+			continue
+		}
 		if len(r.fetched) == 0 {
 			if more, err := r.fetch(); err != nil || !more {
 				return true, err
@@ -73,6 +79,9 @@ func (r *reader) find() (bool, error) {
 		n--
 	}
 	if r.fetched = r.at[:n]; n > 0 {
+		return true, nil
+	}
+	if r.whole = min(r.found.Whole(), r.end); r.next <= r.whole {
 		return true, nil
 	}
 	if more = more && r.found.At() <= r.end; more {

@@ -25,13 +25,13 @@ func (r *reader) fillTail(es []tailEntry) (bool, error) {
 	return r.next > r.end, nil
 }
 
-// fillLog reads entries one after the other.
-func (r *reader) fillLog() (bool, error) {
+// fillLog reads entries one after the other, to the end of the one that holds an offset.
+func (r *reader) fillLog(to uint64) (bool, error) {
 	loc, err := r.s.ix.Locate(r.next)
 	if err != nil {
 		return false, err
 	}
-	for i := loc.Entry; r.next <= r.end && !r.full(); i++ {
+	for i := loc.Entry; r.next <= to && !r.full(); i++ {
 		e, err := r.file().Entry(i)
 		if err != nil {
 			return false, err
