@@ -38,7 +38,8 @@ var public = map[string]place{
 	"api/gesta/v1":    {floor: ground},
 	"api/eventwire":   {floor: ground},
 	"api/position":    {floor: ground},
-	"api/cloudevents": {floor: ground, may: []string{"api/eventwire"}},
+	"api/jsonwalk":    {floor: ground},
+	"api/cloudevents": {floor: ground, may: []string{"api/eventwire", "api/jsonwalk"}},
 
 	"api/gesta/peer/v1": {floor: ground}, // between nodes, not for clients
 }

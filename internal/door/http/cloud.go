@@ -8,6 +8,7 @@ import (
 
 	"github.com/gesta-db/gesta/api/cloudevents"
 	"github.com/gesta-db/gesta/api/eventwire"
+	"github.com/gesta-db/gesta/api/jsonwalk"
 )
 
 // keyed is a CloudEvent with its subject, which is the key, and its place in the request.
@@ -31,13 +32,13 @@ func (q *appendRequest) structured(body []byte) error {
 
 // batch reads a body that is a list of CloudEvents in JSON: one commit.
 func (q *appendRequest) batch(body []byte) error {
-	list, ok := walkList(body)
+	list, ok := jsonwalk.List(body)
 	if !ok {
 		return refuse("body", "the body must be a batch of CloudEvents: a JSON list")
 	}
 	var events []keyed
 	for {
-		v, ok := list.next()
+		v, ok := list.Next()
 		if !ok {
 			break
 		}

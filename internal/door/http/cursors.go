@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gesta-db/gesta/api/jsonwalk"
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/gateway"
 )
@@ -26,26 +27,11 @@ type cursorList struct {
 }
 
 func (d *Door) listCursors(w http.ResponseWriter, c *call) error {
-	q, err := parseQuery(c.Request, "prefix", "after", "limit")
+	cursors, next, err := named(w, c, c.gate.ListCursors, cursorOf, func(c gateway.Cursor) string { return c.Name })
 	if err != nil {
 		return err
 	}
-	limit, err := q.page(gateway.DefaultPage)
-	if err != nil {
-		return err
-	}
-	found, more, err := c.gate.ListCursors(c.who, q.text("prefix"), q.text("after"), uint32(limit))
-	if err != nil {
-		return err
-	}
-	list := cursorList{Cursors: make([]cursor, len(found))}
-	for i, one := range found {
-		list.Cursors[i] = cursorOf(one)
-	}
-	if more {
-		list.Next = next(w, c, found[len(found)-1].Name)
-	}
-	respond(w, http.StatusOK, list)
+	respond(w, http.StatusOK, cursorList{cursors, next})
 	return nil
 }
 
@@ -122,12 +108,12 @@ func parseMove(body []byte) (to string, expect *string, err error) {
 	if body, err = checkJSON(body); err != nil {
 		return "", nil, err
 	}
-	w, ok := walkObject(body)
+	w, ok := jsonwalk.Object(body)
 	if !ok {
 		return "", nil, refuse("body", "the body must be a JSON object")
 	}
 	given := map[string]*string{}
-	for name, value, ok := w.next(); ok; name, value, ok = w.next() {
+	for name, value, ok := w.Next(); ok; name, value, ok = w.Next() {
 		field := shown(name)
 		_, twice := given[field]
 		switch {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gesta-db/gesta/api/jsonwalk"
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/gateway"
 )
@@ -103,9 +104,9 @@ func FuzzJSON(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if w, ok := walkObject(v); ok {
+		if w, ok := jsonwalk.Object(v); ok {
 			got := map[string]json.RawMessage{}
-			for name, value, more := w.next(); more; name, value, more = w.next() {
+			for name, value, more := w.Next(); more; name, value, more = w.Next() {
 				got[string(unquoteName(name))] = value
 			}
 			var want map[string]json.RawMessage
@@ -119,19 +120,19 @@ func FuzzJSON(f *testing.F) {
 				same(t, doc, got[name], value)
 			}
 		}
-		if w, ok := walkList(v); ok {
+		if w, ok := jsonwalk.List(v); ok {
 			var want []json.RawMessage
 			if err := json.Unmarshal(v, &want); err != nil {
 				t.Fatal(err)
 			}
 			for _, one := range want {
-				value, more := w.next()
+				value, more := w.Next()
 				if !more {
 					t.Fatalf("%q: too short", doc)
 				}
 				same(t, doc, value, one)
 			}
-			if _, more := w.next(); more {
+			if _, more := w.Next(); more {
 				t.Fatalf("%q: too long", doc)
 			}
 		}

@@ -27,27 +27,38 @@ type topicList struct {
 }
 
 func (d *Door) listTopics(w http.ResponseWriter, c *call) error {
-	q, err := parseQuery(c.Request, "prefix", "after", "limit")
+	topics, next, err := named(w, c, c.gate.ListTopics, topicOf, func(t gateway.TopicInfo) string { return t.Name })
 	if err != nil {
 		return err
+	}
+	respond(w, http.StatusOK, topicList{topics, next})
+	return nil
+}
+
+// named gives a page of what has names, each as it is told, and the address of the next page, if there is one.
+func named[T, Told any](w http.ResponseWriter, c *call, list func(who gateway.Caller, prefix, after string, limit uint32) ([]T, bool, error),
+	tell func(T) Told, name func(T) string,
+) (page []Told, address string, err error) {
+	q, err := parseQuery(c.Request, "prefix", "after", "limit")
+	if err != nil {
+		return nil, "", err
 	}
 	limit, err := q.page(gateway.DefaultPage)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	found, more, err := c.gate.ListTopics(c.who, q.text("prefix"), q.text("after"), uint32(limit))
+	found, more, err := list(c.who, q.text("prefix"), q.text("after"), uint32(limit))
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	list := topicList{Topics: make([]topic, len(found))}
-	for i, t := range found {
-		list.Topics[i] = topicOf(t)
+	page = make([]Told, len(found))
+	for i, one := range found {
+		page[i] = tell(one)
 	}
 	if more {
-		list.Next = next(w, c, found[len(found)-1].Name)
+		address = next(w, c, name(found[len(found)-1]))
 	}
-	respond(w, http.StatusOK, list)
-	return nil
+	return page, address, nil
 }
 
 // next is the address of the page after the last element of this one, also told as a Link.

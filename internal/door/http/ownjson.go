@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gesta-db/gesta/api/jsonwalk"
 	"github.com/gesta-db/gesta/internal/errs"
 )
 
@@ -16,7 +17,7 @@ import (
 // that of an append to a topic or stream has the members of its one stream in place of "streams", without those that are in the
 // path.
 func (q *appendRequest) ownRequest(body []byte) error {
-	w, ok := walkObject(body)
+	w, ok := jsonwalk.Object(body)
 	if !ok {
 		return refuse("body", "the body must be a JSON object")
 	}
@@ -31,9 +32,9 @@ func (q *appendRequest) ownRequest(body []byte) error {
 	return nil
 }
 
-func (q *appendRequest) ownCommit(w objectWalk) error {
+func (q *appendRequest) ownCommit(w jsonwalk.Members) error {
 	seen := members(0)
-	for name, value, ok := w.next(); ok; name, value, ok = w.next() {
+	for name, value, ok := w.Next(); ok; name, value, ok = w.Next() {
 		m := memberOf(unquoteName(name)) & (memberStreams | memberCommandID | memberNoCreate)
 		if err := q.admit(&seen, m, name); err != nil {
 			return err
@@ -55,17 +56,17 @@ func (q *appendRequest) ownCommit(w objectWalk) error {
 }
 
 func (q *appendRequest) ownStreams(v []byte) error {
-	list, ok := walkList(v)
+	list, ok := jsonwalk.List(v)
 	if !ok {
 		return refuse("streams", "streams must be a list")
 	}
 	for q.stream = 0; ; q.stream++ {
-		one, ok := list.next()
+		one, ok := list.Next()
 		if !ok {
 			q.stream = -1
 			return nil
 		}
-		w, ok := walkObject(one)
+		w, ok := jsonwalk.Object(one)
 		if !ok {
 			return q.refuse("", "must be an object")
 		}
@@ -78,9 +79,9 @@ func (q *appendRequest) ownStreams(v []byte) error {
 }
 
 // ownStream reads the members of one stream, and of the request where they stand beside them.
-func (q *appendRequest) ownStream(w objectWalk, allowed members) error {
+func (q *appendRequest) ownStream(w jsonwalk.Members, allowed members) error {
 	seen := members(0)
-	for name, value, ok := w.next(); ok; name, value, ok = w.next() {
+	for name, value, ok := w.Next(); ok; name, value, ok = w.Next() {
 		m := memberOf(unquoteName(name)) & allowed
 		if err := q.admit(&seen, m, name); err != nil {
 			return err
@@ -142,17 +143,17 @@ func (q *appendRequest) ownText(tag byte, name string, value []byte) error {
 }
 
 func (q *appendRequest) ownEvents(v []byte) error {
-	list, ok := walkList(v)
+	list, ok := jsonwalk.List(v)
 	if !ok {
 		return q.refuse("events", "must be a list")
 	}
 	for q.event = 0; ; q.event++ {
-		one, ok := list.next()
+		one, ok := list.Next()
 		if !ok {
 			q.event = -1
 			return nil
 		}
-		w, ok := walkObject(one)
+		w, ok := jsonwalk.Object(one)
 		if !ok {
 			return q.refuse("", "must be an object")
 		}
@@ -165,10 +166,10 @@ func (q *appendRequest) ownEvents(v []byte) error {
 	}
 }
 
-func (q *appendRequest) ownEvent(w objectWalk) error {
+func (q *appendRequest) ownEvent(w jsonwalk.Members) error {
 	var data, contentType []byte
 	seen := members(0)
-	for name, value, ok := w.next(); ok; name, value, ok = w.next() {
+	for name, value, ok := w.Next(); ok; name, value, ok = w.Next() {
 		m := memberOf(unquoteName(name)) & membersOfEvent
 		if err := q.admit(&seen, m, name); err != nil {
 			return err
@@ -274,11 +275,11 @@ func (q *appendRequest) ownBase64(v []byte) error {
 }
 
 func (q *appendRequest) ownMetadata(v []byte) error {
-	w, ok := walkObject(v)
+	w, ok := jsonwalk.Object(v)
 	if !ok {
 		return q.refuse("metadata", "must be an object of strings")
 	}
-	for name, value, ok := w.next(); ok; name, value, ok = w.next() {
+	for name, value, ok := w.Next(); ok; name, value, ok = w.Next() {
 		if !isString(value) {
 			return q.refuse("metadata", "has the entry %.80q that is not a string", name)
 		}
@@ -288,12 +289,12 @@ func (q *appendRequest) ownMetadata(v []byte) error {
 }
 
 func (q *appendRequest) ownTags(v []byte) error {
-	list, ok := walkList(v)
+	list, ok := jsonwalk.List(v)
 	if !ok {
 		return q.refuse("tags", "must be a list of strings")
 	}
 	for i := 0; ; i++ {
-		tag, ok := list.next()
+		tag, ok := list.Next()
 		if !ok {
 			return nil
 		}
