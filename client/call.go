@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// call is one commit on its way through the lane. Its fields below request are guarded by the lane's lock until it is done.
+// call is one commit, or one command, on its way through its lane. Its fields below request are guarded by the lane's lock until it is done.
 type call struct {
-	request []byte        // an encoded AppendRequest
+	request []byte        // an encoded AppendRequest or ExecuteRequest
+	into    *Outcome      // of a command: gets what came of it, before done
 	done    chan struct{} // gets one value when a caller of do has an outcome
 	pending *Pending      // of a call that was started; nil for one that is waited for
 	expires time.Time     // when to give up; zero: the caller watches its own context

@@ -56,14 +56,15 @@ type Options struct {
 
 // Client is a connection to a Gesta cluster.
 type Client struct {
-	opts    Options
-	nodes   []node
-	current atomic.Uint32 // index into nodes; grows, taken modulo
-	contact atomic.Bool   // some server has answered once
-	ctx     context.Context
-	stop    context.CancelFunc
-	appends *lane
-	once    sync.Once
+	opts     Options
+	nodes    []node
+	current  atomic.Uint32 // index into nodes; grows, taken modulo
+	contact  atomic.Bool   // some server has answered once
+	ctx      context.Context
+	stop     context.CancelFunc
+	appends  *lane
+	executes *lane
+	once     sync.Once
 }
 
 type node struct {
@@ -94,16 +95,17 @@ func New(o Options) (*Client, error) {
 		}
 		c.nodes = append(c.nodes, node{addr, conn})
 	}
-	c.appends = newLane(c)
+	c.appends, c.executes = newLane(c, &appendRoad), newLane(c, &executeRoad)
 	return c, nil
 }
 
-// Close ends the client. Appends under way end with [CodeUnknownOutcome] if they had been sent, with [CodeUnavailable] if not;
+// Close ends the client. Appends and commands under way end with [CodeUnknownOutcome] if they had been sent, with [CodeUnavailable] if not;
 // reads end. It returns when everything has stopped.
 func (c *Client) Close() error {
 	c.once.Do(func() {
 		c.stop()
 		c.appends.close()
+		c.executes.close()
 		c.closeConns()
 	})
 	return nil

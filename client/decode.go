@@ -104,14 +104,14 @@ func decodeReply(b []byte) (r reply, err error) {
 }
 
 // outcome makes of a reply what the caller gets.
-func (r *reply) outcome() (Result, *Error) {
+func (r *reply) outcome(way *road, k *call) (Result, *Error) {
 	if r.failed {
 		return Result{}, decodeError(r.failure)
 	}
-	res, err := decodeResult(r.response)
+	res, err := way.read(k, r.response)
 	if err != nil {
 		// The commit is written; but where, this client cannot tell.
-		return Result{}, &Error{Code: CodeUnknownOutcome, Message: "the answer to an append is malformed", cause: err, final: true}
+		return Result{}, &Error{Code: CodeUnknownOutcome, Message: "the answer to a write is malformed", cause: err, final: true}
 	}
 	return res, nil
 }

@@ -1,4 +1,5 @@
-// Package client talks to a Gesta server: it appends events to streams, reads them back, and manages topics.
+// Package client talks to a Gesta server: it appends events to streams, reads them back, manages topics, and sends commands to
+// entities. With [Entity] and [Client.Serve] a program is also what decides about them.
 //
 //	c, err := client.New(client.Options{Addrs: []string{"127.0.0.1:7070"}})
 //	…
@@ -30,4 +31,11 @@
 // append, accepts a later one of the same stream, and loses the connection before either answer arrives. Appends whose order
 // must hold even then carry the revision that they expect; those can never be reordered. Calls on different streams are not
 // ordered, and neither are concurrent calls of different goroutines.
+//
+// # Entities
+//
+// An [Entity] is two pure functions over types of its user's, and what the server is to know about them. [Client.Serve] attaches
+// it: commands come batched over one stream, with what the process lacks of the state, and decisions go back. Nothing that is
+// decided is performed: events, reply and "no" are data until the server has stored them. [Client.Execute] is the other side.
+// Package entitytest tests entities without a server, package conformance tests handlers in any language.
 package client

@@ -171,3 +171,17 @@ func tooLarge(n int) *Error {
 		Details: map[string]string{"limit": fmt.Sprint(maxRequest)},
 	}
 }
+
+func appendNumber(dst []byte, tag byte, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	return protowire.AppendVarint(append(dst, tag), v)
+}
+
+func appendBlob(dst []byte, tag byte, b []byte) []byte {
+	if len(b) == 0 {
+		return dst
+	}
+	return protowire.AppendBytes(append(dst, tag), b)
+}

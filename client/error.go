@@ -123,7 +123,7 @@ func writeErrorOf(addr string, err error) *Error {
 		return e
 	}
 	e.Code = CodeUnknownOutcome
-	e.Message = "the connection ended before the answer, the append may have been written: " + e.Message
+	e.Message = "the connection ended before the answer, what was sent may have been written: " + e.Message
 	return e
 }
 

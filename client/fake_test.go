@@ -27,6 +27,7 @@ type fake struct {
 	gestav1.UnimplementedNodeServer
 	addr   string
 	server *grpc.Server
+	extra  func(*grpc.Server) // registers more services
 
 	mu       sync.Mutex
 	log      []*gestav1.RecordedEvent
@@ -77,6 +78,9 @@ func (f *fake) serve(t testing.TB, l net.Listener, opts ...grpc.ServerOption) {
 	gestav1.RegisterLogServer(f.server, f)
 	gestav1.RegisterTopicsServer(f.server, f)
 	gestav1.RegisterNodeServer(f.server, f)
+	if f.extra != nil {
+		f.extra(f.server)
+	}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -281,6 +285,12 @@ func (f *fake) fill(topic, key string, n int) {
 // revive lets a stopped server listen again at its address.
 func revive(t *testing.T, f *fake) {
 	t.Helper()
+	f.serve(t, relisten(t, f))
+}
+
+// relisten listens at the address of a stopped server.
+func relisten(t testing.TB, f *fake) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", f.addr)
 	for n := 0; err != nil && n < 1000; n++ { // the old listener may still be closing
 		l, err = net.Listen("tcp", f.addr)
@@ -288,5 +298,5 @@ func revive(t *testing.T, f *fake) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.serve(t, l)
+	return l
 }

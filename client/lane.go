@@ -17,10 +17,11 @@ const (
 	sweepEvery = 100 * time.Millisecond
 )
 
-// lane carries the appends of all callers over one AppendStream. Callers put calls into the queue; one sender takes what has
+// lane carries the appends, or the commands, of all callers over one stream. Callers put calls into the queue; one sender takes what has
 // gathered and sends it as frames; one receiver per session hands out the outcomes. Only the sender opens and gives up sessions.
 type lane struct {
 	client *Client
+	road   *road
 
 	mu       sync.Mutex
 	queue    []*call
@@ -40,9 +41,9 @@ type lane struct {
 	taken   []*call       // the sender's
 }
 
-func newLane(c *Client) *lane {
+func newLane(c *Client, way *road) *lane {
 	return &lane{
-		client: c, wake: make(chan struct{}, 1), stopped: make(chan struct{}),
+		client: c, road: way, wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 		lines: map[lineKey]*line{}, pendings: map[*Pending]struct{}{},
 	}
 }

@@ -85,10 +85,10 @@ func givenUp(sent bool, cause error) *Error {
 	if sent {
 		return &Error{
 			Code: CodeUnknownOutcome, cause: cause, final: true,
-			Message: "no answer in time, the append may have been written: send it again with the same ids to learn",
+			Message: "no answer in time, what was sent may have been written: send it again with the same ids to learn",
 		}
 	}
-	return &Error{Code: CodeUnavailable, cause: cause, final: true, Message: "the append was not sent in time: nothing was written"}
+	return &Error{Code: CodeUnavailable, cause: cause, final: true, Message: "nothing was sent in time: nothing was written"}
 }
 
 // timeout bounds ctx by d, unless it has a deadline.

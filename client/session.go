@@ -10,7 +10,7 @@ import (
 	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
 )
 
-// session is one AppendStream: from its opening to the first error. The lane's lock guards slots and free.
+// session is one stream of a lane: from its opening to the first error. The lane's lock guards slots and free.
 type session struct {
 	stream grpc.ClientStream
 	cancel context.CancelFunc
@@ -26,13 +26,32 @@ type session struct {
 // gone stands in a slot whose caller no longer waits: the slot is free when the server has answered.
 var gone = &call{}
 
-var appendStreamDesc = grpc.StreamDesc{StreamName: "AppendStream", ClientStreams: true, ServerStreams: true}
+// road is the call that a lane's frames are sent with. Their messages have the same fields, but for the request and the response.
+type road struct {
+	method string
+	desc   grpc.StreamDesc
+	// read makes of a reply's response what the caller gets, for a call that is answered.
+	read func(k *call, response []byte) (Result, error)
+}
+
+var (
+	appendRoad = road{
+		method: gestav1.Log_AppendStream_FullMethodName,
+		desc:   grpc.StreamDesc{StreamName: "AppendStream", ClientStreams: true, ServerStreams: true},
+		read:   func(_ *call, response []byte) (Result, error) { return decodeResult(response) },
+	}
+	executeRoad = road{
+		method: gestav1.Entities_ExecuteStream_FullMethodName,
+		desc:   grpc.StreamDesc{StreamName: "ExecuteStream", ClientStreams: true, ServerStreams: true},
+		read:   func(k *call, response []byte) (Result, error) { return Result{}, decodeOutcome(response, k.into) },
+	}
+)
 
 // open starts a session with the node in use. The error says that nothing was sent.
 func (l *lane) open() (*session, *Error) {
 	n, turn := l.client.node()
 	ctx, cancel := context.WithCancel(l.client.ctx)
-	stream, err := n.conn.NewStream(ctx, &appendStreamDesc, gestav1.Log_AppendStream_FullMethodName, grpc.ForceCodecV2(rawCodec{}))
+	stream, err := n.conn.NewStream(ctx, &l.road.desc, l.road.method, grpc.ForceCodecV2(rawCodec{}))
 	if err != nil {
 		cancel()
 		e, _ := errorOf(n.addr, err)
@@ -129,7 +148,7 @@ func (l *lane) answered(s *session, replies []reply, calls []*call) ([]*call, er
 
 // deliver hands a call its outcome, and tells whether another node should be asked from now on.
 func (l *lane) deliver(k *call, r *reply) (leave bool) {
-	res, err := r.outcome()
+	res, err := r.outcome(l.road, k)
 	if err != nil && len(l.client.nodes) > 1 {
 		leave = err.Code == CodeNoLeader || err.Code == CodeUnavailable
 	}
@@ -159,7 +178,7 @@ func (l *lane) lost(s *session) {
 // failure is what the end of the session means for a call that had been sent.
 func (s *session) failure(k *call) *Error {
 	if s.leave || errors.Is(s.err, io.EOF) {
-		return &Error{Code: CodeUnknownOutcome, Message: s.addr + " ended the connection before the answer, the append may have been written"}
+		return &Error{Code: CodeUnknownOutcome, Message: s.addr + " ended the connection before the answer, what was sent may have been written"}
 	}
 	if errors.Is(s.err, errFrame) {
 		return &Error{Code: CodeUnknownOutcome, Message: s.addr + " answers in frames this client cannot read", cause: s.err, final: true}

@@ -124,17 +124,17 @@ func TestRepliesAreProtobuf(t *testing.T) {
 	if err != nil || len(replies) != 3 || replies[0].id != 7 || replies[1].id != 0 {
 		t.Fatalf("%+v %v", replies, err)
 	}
-	res, e := replies[0].outcome()
+	res, e := replies[0].outcome(&appendRoad, nil)
 	want := Result{
 		Streams: []StreamResult{{1, 2, 3, 4}, {FirstRevision: math.MaxUint64}}, Position: "p", Repeated: true, CreatedTopics: []string{"a", "b"},
 	}
 	if d := cmp.Diff(want, res); d != "" || e != nil {
 		t.Error(d, e)
 	}
-	if _, e := replies[1].outcome(); e == nil || e.Code != CodeConflict || e.Message != "m" || e.Details["k"] != "v" {
+	if _, e := replies[1].outcome(&appendRoad, nil); e == nil || e.Code != CodeConflict || e.Message != "m" || e.Details["k"] != "v" {
 		t.Errorf("%+v", e)
 	}
-	if _, e := replies[2].outcome(); e != nil {
+	if _, e := replies[2].outcome(&appendRoad, nil); e != nil {
 		t.Error(e)
 	}
 }
@@ -151,7 +151,7 @@ func FuzzReplies(f *testing.F) {
 			return
 		}
 		for i := range replies {
-			if res, err := replies[i].outcome(); err == nil && len(res.Position) > len(b) {
+			if res, err := replies[i].outcome(&appendRoad, nil); err == nil && len(res.Position) > len(b) {
 				t.Fatal("a result larger than its frame")
 			}
 		}

@@ -103,8 +103,13 @@ var plan = map[string]place{
 	"cmd/gesta":       {floor: house, may: []string{"internal/cli"}},
 
 	// The client is what other programs import: api and nothing internal.
-	"client":       {floor: house},
-	"examples/...": {floor: house, may: []string{"client"}},
+	"client": {floor: house},
+
+	// For those who write handlers: tests of their code, and of how it speaks.
+	"client/entitytest":  {floor: house, may: []string{"client"}},
+	"client/conformance": {floor: house},
+
+	"examples/...": {floor: house, may: []string{"client", "examples/..."}},
 }
 
 // guests are modules from outside that only some packages may import, so that what is heavy, or decides much, stays in one place.
@@ -112,7 +117,7 @@ var plan = map[string]place{
 var guests = map[string][]string{
 	"go.etcd.io/raft/v3":              {"internal/replica", "internal/shard", "internal/meta", "internal/cluster", "internal/inspect", "internal/sim", "internal/door/peer", "internal/node"},
 	"github.com/cockroachdb/pebble":   {"internal/index", "internal/shard", "internal/sim"},
-	"google.golang.org/grpc":          {"api/gesta/v1", "api/gesta/peer/v1", "client", "internal/door/grpc", "internal/door/peer", "internal/node"},
+	"google.golang.org/grpc":          {"api/gesta/v1", "api/gesta/peer/v1", "client", "client/conformance", "internal/door/grpc", "internal/door/peer", "internal/node"},
 	"github.com/prometheus":           {"internal/node", "internal/otlp", "internal/door/grpc", "internal/door/http"},
 	"go.opentelemetry.io":             {"internal/otlp"},
 	"github.com/alecthomas/kong":      {"internal/cli", "cmd/gesta"},
@@ -120,7 +125,7 @@ var guests = map[string][]string{
 	"net/http":                        {"internal/door/http", "internal/discovery/kubernetes", "internal/node", "internal/cli", "internal/bench"},
 	"cel.dev":                         {"internal/filter"},
 	"github.com/anishathalye":         {"internal/sim"},
-	"testing":                         {"internal/gateway/gatewaytest"},
+	"testing":                         {"internal/gateway/gatewaytest", "client/entitytest"},
 	"pgregory.net/rapid":              {},
 	"github.com/rogpeppe/go-internal": {},
 	"go.uber.org/goleak":              {},
