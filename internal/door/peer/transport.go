@@ -288,11 +288,12 @@ func (t *Transport) pulse() {
 		number++
 		paused := max(0, now.Sub(last)-2*pulseEvery)
 		last = now
+		links := t.all()
 		var health []byte
-		if number%2 == 1 {
+		if number%2 == 1 && len(links) > 0 {
 			health = t.health()
 		}
-		for _, l := range t.all() {
+		for _, l := range links {
 			l.pulse(now, paused, number, health)
 		}
 	}
