@@ -1,6 +1,6 @@
-// Package index finds events: by stream and revision, by topic, by offset, by recorded time and by id; and the states that commits
-// carry, by stream and revision. It is derived from one shard's log and holds nothing that the log does not: delete its folder and
-// it is built again.
+// Package index finds events: by stream and revision, by topic, by type and tag, by offset, by recorded time and by id; and the
+// states that commits carry, by stream and revision. It counts events over time. It is derived from one shard's log and holds nothing
+// that the log does not: delete its folder and it is built again.
 //
 // # What it promises
 //
@@ -16,8 +16,8 @@
 // # What it does not know
 //
 // Entries, records and their checksums: a Loc is handed back as it was given. Ids are known by their hash alone, so what
-// SealedIDs and ActiveIDs return are candidates, to be compared with the record. Nothing is known of commits, windows in
-// time, leadership or durability: only what is committed and applied is added.
+// SealedIDs and ActiveIDs return are candidates, to be compared with the record; so is what Find finds by types and tags. Nothing
+// is known of commits, windows in time, leadership or durability: only what is committed and applied is added.
 //
 // DESIGN.md beside this file has the format in byte tables, the crash argument, and what was measured.
 package index
