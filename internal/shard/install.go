@@ -25,7 +25,8 @@ const (
 )
 
 // Install makes the folder of a shard that is not open hold what a manifest lists, fetched before; false when its log has all of that
-// already, and nothing was changed. The index, which is derived, is brought up to it by the next open.
+// already, and nothing was changed. The index, which is derived, is brought up to it by the next open. Errors: errs.Corrupt when the
+// log that is there does not open (see Mend, then try again); errs.Unavailable when a segment was not fetched; those of the disk.
 //
 // What the log had beyond the manifest is dropped with the rest. It lacks the manifest's last entry, which is committed, so nothing
 // after the place where the two part was ever committed, nor can be: see package replica.

@@ -59,6 +59,9 @@ func (w *world) install(n *node) error {
 		n.faults.FailNth(1 + w.rng.IntN(30))
 	}
 	done, err := shard.Install(w.config(n), n.faults, "data", w.voters(), m)
+	if err != nil && !crash && n == w.bitten && errs.CodeOf(err) == errs.Corrupt {
+		return w.down(n) // the next start mends it
+	}
 	if err != nil && !crash {
 		return fmt.Errorf("node %d: install: %w", n.id, err)
 	}
