@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/seglog"
@@ -20,6 +21,8 @@ const (
 	syncBytes = 1 << 20
 	// fetchTries is how often a file that arrives damaged is asked for again, from where it is whole.
 	fetchTries = 3
+	// tableBytes, or the size of its segment, is what an index table may have.
+	tableBytes = 16 << 20
 )
 
 // Source is another replica of the shard, as who fetches sees it.
@@ -87,7 +90,7 @@ func (f *Fetching) begin(in string) error {
 	wanted := map[string]bool{}
 	for i := range f.Manifest.Segments {
 		name := seglog.Name(f.Manifest.Segments[i].First)
-		wanted[name], wanted[name+partExt] = true, true
+		wanted[name], wanted[name+partExt], wanted[filepath.Base(IndexFile("", f.Manifest.Segments[i].First))] = true, true, true
 	}
 	names, err := f.FS.List(in)
 	if err != nil {
@@ -150,6 +153,9 @@ func (f *Fetching) from(ctx context.Context, src Source, in string, p *Piece) (e
 			return errs.New(errs.Corrupt, "%s came with other entries than the leader has: one of the two is damaged in a way that no checksum shows", name)
 		}
 		if err == nil {
+			if err := f.table(ctx, src, in, p); err != nil {
+				return err
+			}
 			if err = f.FS.Rename(filepath.Join(in, name+partExt), filepath.Join(in, name)); err != nil {
 				return storing(err, in)
 			}
@@ -160,6 +166,30 @@ func (f *Fetching) from(ctx context.Context, src Source, in string, p *Piece) (e
 		}
 	}
 	return err
+}
+
+// table brings the index table beside a segment, if there is one: it saves the next open from reading the segment, and is verified there.
+// Only a full disk, and the end of ctx, are errors.
+func (f *Fetching) table(ctx context.Context, src Source, in string, p *Piece) error {
+	name := filepath.Base(IndexFile("", p.First))
+	path := filepath.Join(in, name)
+	if err := f.FS.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return storing(err, path)
+	}
+	file, err := f.FS.Create(path)
+	if err != nil {
+		return storing(err, path)
+	}
+	w := &incoming{ctx: ctx, pace: f.Pace, file: file, path: path, size: max(p.Bytes, tableBytes)}
+	err = errors.Join(src.Fetch(ctx, name, 0, w.take), w.end())
+	if err == nil {
+		return nil
+	}
+	_ = f.FS.Remove(path)
+	if errs.CodeOf(err) == errs.NoSpace {
+		return err
+	}
+	return ctx.Err()
 }
 
 // errEnough ends a transfer of which no more is wanted.
@@ -303,10 +333,10 @@ func (s *Shard) Replace(first uint64, from string) error {
 	return s.disk.Log.Replace(first, from)
 }
 
-// OpenSegment opens the file of one of this replica's sealed segments, for a peer that fetches it. The name is that of the file. It may
-// be read while the shard is closed, and until it is closed itself.
+// OpenSegment opens the file of one of this replica's sealed segments, or the index table beside one, for a peer that fetches it. The name
+// is that of the file. It may be read while the shard is closed, and until it is closed itself.
 func OpenSegment(fsys vfs.FS, dir string, number uint32, name string) (vfs.File, error) {
-	first, ok := seglog.ParseName(name)
+	first, ok := seglog.ParseName(strings.TrimSuffix(name, tableExt) + segmentExt(name))
 	if !ok {
 		return nil, errs.New(errs.Invalid, "%q is no segment's name", name).With("field", "name")
 	}
@@ -318,4 +348,14 @@ func OpenSegment(fsys vfs.FS, dir string, number uint32, name string) (vfs.File,
 		return nil, errs.New(errs.NotFound, "open %s: %w", name, err)
 	}
 	return f, nil
+}
+
+const tableExt = ".idx"
+
+// segmentExt is what makes the name of a table, without its own ending, the name of its segment.
+func segmentExt(name string) string {
+	if strings.HasSuffix(name, tableExt) {
+		return ".seg"
+	}
+	return ""
 }

@@ -40,10 +40,11 @@ func Install(cfg Config, fsys vfs.FS, dir string, voters []uint64, m Manifest) (
 	}
 	f := Fetching{FS: fsys, Dir: dir, Manifest: m}
 	in := filepath.Join(dir, incomingDir)
-	kept := map[string]bool{}
+	kept, brought := map[string]bool{}, []string{}
 	for i := range m.Segments {
 		p := &m.Segments[i]
 		if f.has(in, p) {
+			brought = append(brought, filepath.Base(IndexFile(dir, p.First)))
 			continue
 		}
 		if !f.has(dir, p) {
@@ -51,7 +52,7 @@ func Install(cfg Config, fsys vfs.FS, dir string, voters []uint64, m Manifest) (
 		}
 		kept[filepath.Base(IndexFile(dir, p.First))] = true
 	}
-	if err := removeTables(fsys, dir, kept); err != nil {
+	if err := changeTables(fsys, dir, kept, brought); err != nil {
 		return false, err
 	}
 	if err := writeNote(fsys, dir, doubt, m); err != nil {
@@ -70,17 +71,25 @@ func holds(cfg Config, fsys vfs.FS, dir string, voters []uint64, m Manifest) (he
 	return held, doubt, disk.Close()
 }
 
-// removeTables takes away the index tables beside segments that go, or that are exchanged; the others are taken in by the next open.
-func removeTables(fsys vfs.FS, dir string, kept map[string]bool) error {
+// changeTables takes away the index tables beside segments that go, or are exchanged, and puts those in place that came with segments. The
+// next open takes them in, or builds those that are missing or damaged. It may come before the note: a segment of this log that has
+// another's table beside it holds the same when it is sealed, and gets a table of its own when it is sealed later.
+func changeTables(fsys vfs.FS, dir string, kept map[string]bool, brought []string) error {
 	names, err := fsys.List(dir)
 	if err != nil {
 		return storing(err, dir)
 	}
 	for _, name := range names {
-		if strings.HasSuffix(name, ".idx") && !kept[name] {
+		if strings.HasSuffix(name, tableExt) && !kept[name] {
 			if err := fsys.Remove(filepath.Join(dir, name)); err != nil {
 				return storing(err, dir)
 			}
+		}
+	}
+	for _, name := range brought {
+		err := fsys.Rename(filepath.Join(dir, incomingDir, name), filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return storing(err, dir)
 		}
 	}
 	return storing(fsys.SyncDir(dir), dir)
