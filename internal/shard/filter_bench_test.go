@@ -4,8 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
-	"time"
 
 	"github.com/gesta-db/gesta/api/eventwire"
 	"github.com/gesta-db/gesta/internal/event"
@@ -49,8 +49,8 @@ func interleaved(b *testing.B) *Shard {
 			}
 		}
 	}
-	for s.Status().UnsealedSegments > 1 {
-		time.Sleep(time.Millisecond)
+	for len(unsealed(s.disk.Log, s.ix)) > 1 {
+		runtime.Gosched()
 	}
 	return s
 }
