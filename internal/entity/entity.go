@@ -25,23 +25,24 @@ type entity struct {
 	kept      *event.State // for a handler that keeps nothing: the state at revision
 	keptBytes int64
 
-	queue    list     // to be sent
-	task     *inHand  // what the handler has
-	loading  *Loading // what is being read
-	decided  list     // in the order of decision, until answered
-	unknown  int      // writes among them without an outcome
-	last     *command // the newest write without an outcome
-	confirm  *Confirm // that was asked and not answered
-	broken   bool     // something it rested on was lost: what follows is decided again
-	barrier  bool     // the next load must count everything
-	ready    bool     // it stands in a seat's list
-	waits    bool     // it stands in the kind's list
-	missing  int      // times in a row that the handler lacked its base
-	count    int      // commands of it without an outcome
-	idle     bool     // it stands in the kind's idle list
-	lastUsed time.Time
-	prev     *entity
-	next     *entity
+	queue     list     // to be sent
+	task      *inHand  // what the handler has
+	loading   *Loading // what is being read
+	decided   list     // in the order of decision, until answered
+	unknown   int      // writes among them without an outcome
+	last      *command // the newest write without an outcome
+	confirm   *Confirm // that was asked and not answered
+	broken    bool     // something it rested on was lost: what follows is decided again
+	barrier   bool     // the next load must count everything
+	ready     bool     // it stands in a seat's list
+	waits     bool     // it stands in the kind's list
+	missing   int      // times in a row that the handler lacked its base
+	count     int      // commands of it without an outcome
+	idle      bool     // it stands in the kind's idle list
+	forgotten bool     // it is known no more: the next command makes another
+	lastUsed  time.Time
+	prev      *entity
+	next      *entity
 }
 
 func (c *Core) newEntity(k *kind, key string) *entity {
@@ -79,7 +80,7 @@ func (c *Core) awake(e *entity) {
 // rest puts an entity without work to the idle ones, or forgets one that no handler has.
 func (c *Core) rest(e *entity) {
 	switch {
-	case e.idle || e.working():
+	case e.idle || e.forgotten || e.working():
 	case e.session == 0 && e.kept == nil:
 		c.forget(e, "")
 	default:
@@ -92,6 +93,7 @@ func (c *Core) rest(e *entity) {
 // forget drops an entity, and tells its handler.
 func (c *Core) forget(e *entity, why string) {
 	c.awake(e)
+	e.forgotten = true
 	if e.session != 0 && e.home != nil && !e.home.att.gone {
 		c.evict(e)
 	}

@@ -85,7 +85,10 @@ func (c *Core) keepSession(t *inHand, r *Result, last *event.State, wrote bool) 
 	case r.Kept && r.Revision != e.revision:
 		c.fault(t.seat.att, Fault{TaskID: t.id, Kind: e.kind.name, Key: e.key, Err: errs.New(errs.Invalid, "the handler kept revision %d, and the task led to %d: it begins again, cold", r.Revision, e.revision)})
 		e.session = 0
+		c.keep(e, nil)
 	case r.Kept:
+		t.seat.stateless = false
+		c.keep(e, nil)
 	default:
 		e.session, t.seat.stateless = 0, true
 		if wrote {

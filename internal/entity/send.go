@@ -152,6 +152,10 @@ func (c *Core) sendPiece(l *Loading, t *Task) {
 		}
 		t.Base, t.Session, t.Carried, t.CarriedAt = Cold, l.session, l.Got.Carried, l.Got.Base
 		t.Revision = l.Got.Head.Revision
+		if l.Spec.AtMost > 0 {
+			t.Revision = l.Spec.AtMost
+		}
+		l.Spec.AtMost = t.Revision // what comes meanwhile is for another time
 	} else {
 		t.Follows = true
 	}
@@ -224,6 +228,7 @@ func (c *Core) sendTask(e *entity, s *seat, t *Task) {
 		t.StateAt = e.carriedAt + s.conf.Every
 	}
 	c.emit(s.att, t)
+	c.settle(e) // what was answered without the handler
 }
 
 // fill takes commands from the queue into a task. Those that are answered without the handler are decided here.

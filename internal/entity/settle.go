@@ -24,10 +24,6 @@ func (c *Core) settle(e *entity) {
 		if !cmd.write.known {
 			return
 		}
-		if w := &cmd.write.call; w.Err != nil || w.Outcome.Repeated {
-			c.fall(e)
-			return
-		}
 		e.decided.pop()
 		c.stored(e, cmd)
 	}
@@ -53,7 +49,11 @@ func (c *Core) Committed(call *event.Call) {
 	if e.unknown--; e.last == w.cmd {
 		e.last = nil
 	}
-	c.settle(e)
+	if !e.broken && (call.Err != nil || call.Outcome.Repeated) {
+		c.fall(e) // at once, whatever stands before it: nothing more may be decided on it
+	} else {
+		c.settle(e)
+	}
 	c.poke(e)
 }
 
@@ -96,7 +96,7 @@ func (c *Core) Confirmed(q *Confirm) {
 	c.repeats(q)
 	if q.Head != q.revision {
 		switch next := c.nextWrite(e); {
-		case next == nil || next.write.known && (next.write.call.Err != nil || next.write.call.Outcome.Repeated):
+		case next == nil:
 			c.fall(e)
 			return
 		case !next.write.known:

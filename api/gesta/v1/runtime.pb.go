@@ -87,7 +87,8 @@ type HandlerFrame struct {
 	Results []*Result `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
 	// So many commands more may be sent, beyond those that were granted before. A task without commands counts as one.
 	Credit uint32 `protobuf:"varint,3,opt,name=credit,proto3" json:"credit,omitempty"`
-	// The handler wants no more tasks: its entities move to others. What it has in hand it finishes.
+	// The handler wants no more tasks: its entities move to others. What it has in hand it finishes. The server answers with
+	// ServerFrame.drain behind the last task.
 	Drain *Drain `protobuf:"bytes,4,opt,name=drain,proto3" json:"drain,omitempty"`
 	// The last word: everything is finished, or will never be.
 	Goodbye       *Goodbye `protobuf:"bytes,5,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
@@ -171,7 +172,8 @@ type ServerFrame struct {
 	Tasks  []*Task  `protobuf:"bytes,3,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// What was wrong with results, for the handler's log. The server went on without it.
 	Faults []*Fault `protobuf:"bytes,4,rep,name=faults,proto3" json:"faults,omitempty"`
-	// The server wants to stop, or another node serves: finish what is in hand, then attach again.
+	// No more tasks come: the handler asked for it, or the server wants to stop. Finish what is in hand and say goodbye; then
+	// attach again.
 	Drain         *Drain `protobuf:"bytes,5,opt,name=drain,proto3" json:"drain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -37,7 +37,9 @@ type RuntimeClient interface {
 	// that are not stored yet. When one of them is lost, the server begins a new session, cold, and asks again. So a handler
 	// performs nothing: what it decides is data, and may be asked for twice.
 	//
-	// An entity has one task in hand at a time, and tasks of different entities may be done in any order.
+	// An entity has one task in hand at a time, and tasks of different entities may be done in any order. (A task that was not
+	// answered within the kind's timeout counts as failed: a cold one may follow it, and its own answer is of no use any more. Tasks
+	// of session 0 come beside others.)
 	//
 	// A handler that keeps no states at all leaves Result.kept false: every task of its is then cold.
 	//
@@ -82,7 +84,9 @@ type RuntimeServer interface {
 	// that are not stored yet. When one of them is lost, the server begins a new session, cold, and asks again. So a handler
 	// performs nothing: what it decides is data, and may be asked for twice.
 	//
-	// An entity has one task in hand at a time, and tasks of different entities may be done in any order.
+	// An entity has one task in hand at a time, and tasks of different entities may be done in any order. (A task that was not
+	// answered within the kind's timeout counts as failed: a cold one may follow it, and its own answer is of no use any more. Tasks
+	// of session 0 come beside others.)
 	//
 	// A handler that keeps no states at all leaves Result.kept false: every task of its is then cold.
 	//
