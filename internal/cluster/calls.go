@@ -18,6 +18,9 @@ const (
 	methodPropose  = "cluster.propose"  // a meta command → proposal
 	methodRemove   = "cluster.remove"   // naming → nothing
 	methodTransfer = "cluster.transfer" // transfer → nothing
+
+	methodInstalled = "shard.installed" // installed → nothing
+	methodDigests   = "shard.digests"   // asked → []shard.Piece
 )
 
 // proposal is the entry that holds a change.
@@ -29,6 +32,7 @@ type proposal struct {
 func (h *Host) Call(ctx context.Context, method string, body []byte) (answer []byte, handled bool, err error) {
 	serve, ok := map[string]func(context.Context, []byte) (any, error){
 		methodProbe: h.answerProbe, methodJoin: h.answerJoin, methodPropose: h.answerPropose, methodRemove: h.answerRemove, methodTransfer: h.answerTransfer,
+		methodInstalled: h.answerInstalled, methodDigests: h.answerDigests,
 	}[method]
 	if !ok {
 		return nil, false, nil
@@ -133,8 +137,17 @@ func (h *Host) atLeader(ctx context.Context, method string, question any) error 
 	if err != nil {
 		return err
 	}
-	for {
-		if err = h.askLeader(ctx, method, body); errs.CodeOf(err) != errs.NoLeader {
+	for unsure := false; ; {
+		switch err = h.askLeader(ctx, method, body); errs.CodeOf(err) {
+		case errs.NoLeader:
+		case errs.UnknownOutcome: // to ask again does no harm
+			unsure = true
+		case errs.NotFound:
+			if unsure {
+				return nil // it was done
+			}
+			return err
+		default:
 			return err
 		}
 		select {

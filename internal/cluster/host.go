@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,11 +24,14 @@ type Host struct {
 	mu     sync.RWMutex
 	id     Identity
 	known  map[uint64]string // addresses of replicas, as far as the meta group does not tell
-	shards map[uint32]*shard.Shard
+	shards map[uint32]*hosted
 	routes map[uint32]*Route
 	opened bool // the meta group is
 	own    Health
 	heard  map[uint64]heard
+
+	fetching map[uint32]bool // shards whose replicas here catch up by segments
+	pace     shard.Pace
 
 	stopping atomic.Bool
 
@@ -42,7 +44,7 @@ type Host struct {
 
 // New makes a host that answers its peers from now on; Open makes it one of them.
 func New(o Options) *Host {
-	h := &Host{o: o, id: o.Identity, known: map[uint64]string{}, shards: map[uint32]*shard.Shard{}, routes: map[uint32]*Route{}, heard: map[uint64]heard{}, nudged: make(chan struct{}, 1)}
+	h := &Host{o: o, id: o.Identity, known: map[uint64]string{}, shards: map[uint32]*hosted{}, fetching: map[uint32]bool{}, pace: shard.Budget(catchUpRate), routes: map[uint32]*Route{}, heard: map[uint64]heard{}, nudged: make(chan struct{}, 1)}
 	h.context, h.stop = context.WithCancel(context.Background())
 	return h
 }
@@ -106,7 +108,7 @@ func (h *Host) sender(group uint32) func([]*pb.Message) {
 // openShards opens the replicas that this node shall hold and does not yet.
 func (h *Host) openShards() error {
 	for _, s := range h.meta.Shards() {
-		if slices.Contains(s.Replicas, h.id.Replica) && h.local(s.Number) == nil {
+		if slices.Contains(s.Replicas, h.id.Replica) && h.local(s.Number) == nil && !h.isFetching(s.Number) {
 			if err := h.openShard(s); err != nil {
 				return err
 			}
@@ -115,16 +117,16 @@ func (h *Host) openShards() error {
 	return nil
 }
 
+func (h *Host) isFetching(number uint32) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.fetching[number]
+}
+
 func (h *Host) openShard(s meta.Shard) error {
-	o := h.o.Shard(s.Number)
-	o.Voters, o.Send = s.Initial, h.sender(s.Number)
-	opened, err := shard.Open(o)
-	if err != nil {
+	if err := h.host(s.Number); err != nil {
 		return err
 	}
-	h.mu.Lock()
-	h.shards[s.Number] = opened
-	h.mu.Unlock()
 	h.o.Logger.Info("shard opened", "shard", s.Number, "replicas", len(s.Replicas))
 	return nil
 }
@@ -138,11 +140,8 @@ func (h *Host) closeShards() {
 		if !known || slices.Contains(sh.Replicas, h.id.Replica) || slices.Contains(st.Conf.Voters, h.id.Replica) || slices.Contains(st.Conf.Learners, h.id.Replica) {
 			continue
 		}
-		h.mu.Lock()
-		delete(h.shards, number)
-		h.mu.Unlock()
 		h.o.Logger.Info("the shard's replica has moved to another node; its folder stays here until it is deleted by hand", "shard", number)
-		if err := s.Close(); err != nil {
+		if err := h.takeOut(number); err != nil {
 			h.o.Logger.Error("shard not closed well", "shard", number, "error", err)
 		}
 	}
@@ -151,13 +150,20 @@ func (h *Host) closeShards() {
 func (h *Host) local(number uint32) *shard.Shard {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.shards[number]
+	if s := h.shards[number]; s != nil {
+		return s.Shard
+	}
+	return nil
 }
 
 func (h *Host) locals() map[uint32]*shard.Shard {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return maps.Clone(h.shards)
+	all := make(map[uint32]*shard.Shard, len(h.shards))
+	for number, s := range h.shards {
+		all[number] = s.Shard
+	}
+	return all
 }
 
 // Deliver takes messages for a group here; without one they are lost.

@@ -26,6 +26,8 @@ type Transport interface {
 	// Submit hands commits to a shard's leader; each call ends by its Done.
 	Submit(to uint64, shard uint32, calls []*event.Call)
 	Read(ctx context.Context, to uint64, shard uint32, spec event.ReadSpec) (event.Reader, error)
+	// Fetch reads a file of a group from an offset to its end, piece by piece; an error of take ends it.
+	Fetch(ctx context.Context, to uint64, group uint32, name string, from int64, take func([]byte) error) error
 	// SetCluster tells which cluster this node belongs to, once it is known; SetPeers who else does, this node not among them.
 	SetCluster(id string)
 	SetPeers(replicas []uint64)
@@ -114,6 +116,11 @@ func (Alone) Submit(_ uint64, number uint32, calls []*event.Call) {
 // Read fails.
 func (Alone) Read(context.Context, uint64, uint32, event.ReadSpec) (event.Reader, error) {
 	return nil, errAlone()
+}
+
+// Fetch fails.
+func (Alone) Fetch(context.Context, uint64, uint32, string, int64, func([]byte) error) error {
+	return errAlone()
 }
 
 // Connected is never so.

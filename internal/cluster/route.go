@@ -100,6 +100,12 @@ func (r *Route) send(calls []*event.Call) {
 	}
 }
 
+// Leader is who leads the shard, as far as is known here.
+func (r *Route) Leader() (uint64, bool) {
+	_, leader := r.leader()
+	return leader, leader != 0
+}
+
 // leader finds who leads: the replica here knows, or else another node that says so.
 func (r *Route) leader() (local *shard.Shard, leader uint64) {
 	if local = r.h.local(r.number); local != nil && local.Running() {

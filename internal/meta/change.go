@@ -166,6 +166,13 @@ func (m *Meta) Unreachable(id uint64) {
 	m.post(func(in *inbox) { in.calls = append(in.calls, func(r *replica.Replica) { r.Unreachable(id) }) })
 }
 
+// ReportSnapshot tells this replica, if it leads, how another fared with the state it was offered.
+func (m *Meta) ReportSnapshot(id uint64, installed bool) {
+	m.post(func(in *inbox) {
+		in.calls = append(in.calls, func(r *replica.Replica) { r.ReportSnapshot(id, installed) })
+	})
+}
+
 // do runs f in the loop.
 func (m *Meta) do(f func(*replica.Replica) error) error {
 	done := make(chan error, 1)

@@ -11,6 +11,7 @@ import (
 	"github.com/gesta-db/gesta/internal/clock"
 	"github.com/gesta-db/gesta/internal/cluster"
 	"github.com/gesta-db/gesta/internal/discovery"
+	"github.com/gesta-db/gesta/internal/door/peer"
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/gateway"
@@ -47,7 +48,7 @@ func openEngine(f *folder, c *Config, l listeners, m *metrics, log *slog.Logger,
 		if e.peers, err = newPeers(c, f, log, version); err != nil {
 			return nil, err
 		}
-		o.Transport = e.peers.transport
+		o.Transport = wire{e.peers.transport}
 	}
 	e.host = cluster.New(o)
 	return e, nil
@@ -137,7 +138,8 @@ func (e *engine) close(ctx context.Context) error {
 // shardDoor gives the gateway a shard in its words: appends go to the leader wherever it is, the rest is served from the replica here.
 type shardDoor struct {
 	*cluster.Route
-	host *cluster.Host
+	host  *cluster.Host
+	peers *peers // nil: there are none
 }
 
 // local is the replica here.
@@ -145,12 +147,24 @@ func (s shardDoor) local() (*shard.Shard, error) {
 	if l := s.Local(); l != nil {
 		return l, nil
 	}
-	return nil, errs.New(errs.Unavailable, "shard %d has no replica on this node yet: try again later, or another node", s.Number())
+	return nil, errs.New(errs.NoLeader, "shard %d has no replica on this node: try again, or another node", s.Number())
+}
+
+// asked answers questions about the shard: its replica here, or the leader's node.
+func (s shardDoor) asked() (peer.LocalShard, error) {
+	l, err := s.local()
+	if err == nil {
+		return l, nil
+	}
+	if s.peers == nil {
+		return nil, err
+	}
+	return s.peers.transport.RemoteShard(s.Number(), s.Leader), nil
 }
 
 // Head tells where a stream ends.
 func (s shardDoor) Head(ctx context.Context, topic, key []byte) (event.Head, position.Position, error) {
-	l, err := s.local()
+	l, err := s.asked()
 	if err != nil {
 		return event.Head{}, position.Position{}, err
 	}
@@ -159,7 +173,7 @@ func (s shardDoor) Head(ctx context.Context, topic, key []byte) (event.Head, pos
 
 // Streams lists a topic's streams.
 func (s shardDoor) Streams(topic, prefix, after []byte, hasAfter bool, limit int) ([]event.StreamHead, bool, error) {
-	l, err := s.local()
+	l, err := s.asked()
 	if err != nil {
 		return nil, false, err
 	}
@@ -168,7 +182,7 @@ func (s shardDoor) Streams(topic, prefix, after []byte, hasAfter bool, limit int
 
 // TopicEvents counts a topic's events.
 func (s shardDoor) TopicEvents(topic []byte) (uint64, error) {
-	l, err := s.local()
+	l, err := s.asked()
 	if err != nil {
 		return 0, err
 	}
@@ -177,7 +191,7 @@ func (s shardDoor) TopicEvents(topic []byte) (uint64, error) {
 
 // Counts counts events over time.
 func (s shardDoor) Counts(ctx context.Context, topic []byte, from, to time.Time, buckets int) ([]uint64, error) {
-	l, err := s.local()
+	l, err := s.asked()
 	if err != nil {
 		return nil, err
 	}
@@ -202,18 +216,21 @@ func (s shardDoor) queued() int64 {
 
 // Ready tells whether the shard is served.
 func (s shardDoor) Ready() (bool, []string) {
-	l, err := s.local()
-	if err != nil {
-		return false, []string{errs.As(err).Message}
+	if l := s.Local(); l != nil {
+		return l.Ready()
 	}
-	return l.Ready()
+	if _, ok := s.Leader(); ok {
+		return true, nil
+	}
+	return false, []string{fmt.Sprintf("shard %d has no replica here, and nobody is known to lead it", s.Number())}
 }
 
 // Status is the shard's, with names for replicas.
 func (s shardDoor) Status() gateway.ShardStatus {
-	l, err := s.local()
-	if err != nil {
-		return gateway.ShardStatus{Shard: s.Number()}
+	l := s.Local()
+	if l == nil {
+		leader, _ := s.Leader()
+		return gateway.ShardStatus{Shard: s.Number(), Role: "none", Leader: s.host.Name(leader)}
 	}
 	st := l.Status()
 	return gateway.ShardStatus{

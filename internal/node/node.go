@@ -167,7 +167,7 @@ func (n *Node) openGate(o options) {
 }
 
 func (n *Node) shardDoor() shardDoor {
-	return shardDoor{Route: n.engine.host.Route(gateway.FirstShard), host: n.engine.host}
+	return shardDoor{Route: n.engine.host.Route(gateway.FirstShard), host: n.engine.host, peers: n.engine.peers}
 }
 
 func (n *Node) openMetrics(version string) {

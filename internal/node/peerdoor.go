@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -91,9 +91,17 @@ func (p *peers) Health() []byte {
 func (p *peers) Call(ctx context.Context, _ peer.Peer, method string, body []byte) ([]byte, error) {
 	answer, handled, err := p.host.Call(ctx, method, body)
 	if !handled {
+		answer, handled, err = peer.AnswerShard(ctx, p.shard, method, body)
+	}
+	if !handled {
 		return nil, errs.New(errs.Unsupported, "this node does not know the question %s: it may run an older version", method)
 	}
 	return answer, err
+}
+
+// shard is a replica here, for who has none.
+func (p *peers) shard(number uint32) (peer.LocalShard, error) {
+	return shardDoor{Route: p.host.Route(number)}.local()
 }
 
 // Submit takes commits for a shard that is led here.
@@ -104,7 +112,49 @@ func (p *peers) Read(ctx context.Context, _ peer.Peer, shard uint32, spec event.
 	return p.host.Read(ctx, shard, spec)
 }
 
-// Open opens a file of a group.
+// SnapshotLost passes on that an offer of segments, or of the meta group's state, did not arrive.
+func (p *peers) SnapshotLost(group uint32, to uint64) { p.host.SnapshotLost(group, to) }
+
+// Open opens a sealed segment of a shard here.
 func (p *peers) Open(_ context.Context, group uint32, name string) (peer.Source, error) {
-	return nil, errors.ErrUnsupported
+	f, err := p.host.OpenFile(group, name)
+	if err != nil {
+		return nil, err
+	}
+	return segmentFile{f}, nil
+}
+
+// segmentFile is a segment in the words of the peers' door.
+type segmentFile struct{ *cluster.File }
+
+// Size is that of the file.
+func (s segmentFile) Size() int64 { return s.Bytes }
+
+// Identity tells this content from any other under the name.
+func (s segmentFile) Identity() []byte { return s.Digest[:] }
+
+// wire is the transport in the host's words.
+type wire struct{ *peer.Transport }
+
+// Fetch reads a file piece by piece.
+func (w wire) Fetch(ctx context.Context, to uint64, group uint32, name string, from int64, take func([]byte) error) error {
+	f, err := w.Transport.Fetch(ctx, to, group, name, peer.Resume{Offset: from})
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	stop := context.AfterFunc(ctx, f.Close)
+	defer stop()
+	for {
+		piece, err := f.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := take(piece); err != nil {
+			return err
+		}
+	}
 }

@@ -38,7 +38,7 @@ func clusterFields() []Field {
 			func(c *Config) *string { return &c.Cluster.Advertise }),
 		text(Field{Name: "http_advertise", Kind: Address, Help: "where clients reach this node's HTTP; the same as http if it is not given"},
 			func(c *Config) *string { return &c.Cluster.HTTPAdvertise }),
-		text(Field{Name: "initial_members", Kind: Text, Range: "ID=HOST:PORT with commas between, this node among them", Help: "the nodes that found a cluster together, each by its node_id and where its peers reach it; the same list for every one. Looked at only while the data folder is new"},
+		text(Field{Name: "initial_members", Kind: Text, Range: "ID=HOST:PORT with commas between, this node among them", Help: "the nodes that found a cluster together, each by its node_id and where its peers reach it; the same list for every one. A node that is not among them joins if it is told how. Looked at only while the data folder is new"},
 			func(c *Config) *string { return &c.Cluster.Initial }),
 		text(Field{Name: "join", Kind: Text, Range: "HOST:PORT with commas between", Help: "where nodes of a cluster listen to peers, for a node with a new data folder to join it"},
 			func(c *Config) *string { return &c.Cluster.Join }),
@@ -73,9 +73,6 @@ func (c *Config) checkCluster() error {
 	}
 	if k.PeerListen == "" && (k.Initial != "" || k.Join != "" || k.Discover != "") {
 		return refuse("peer_listen", "is not given; a node that is to be one of many must listen to the others, for instance --peer-listen 127.0.0.1:7090")
-	}
-	if k.Initial != "" && (k.Join != "" || k.Discover != "") {
-		return refuse("initial_members", "stands beside join or discover: a node founds a cluster with others or joins one, not both")
 	}
 	if k.PeerCA != "" && c.TLSCert == "" {
 		return refuse("tls.peer_ca", "needs tls.cert and tls.key: both ends of a connection between nodes show a certificate")
@@ -116,6 +113,8 @@ func (c *Config) seeds() (seeds []cluster.Seed, err error) {
 		return nil, nil
 	case c.Cluster.NodeID == "":
 		return nil, refuse("node_id", "is not given; with --initial-members each node needs its name from that list")
+	case !seen[c.Cluster.NodeID] && (c.Cluster.Join != "" || c.Cluster.Discover != ""):
+		return nil, nil // it comes later, and joins
 	case !seen[c.Cluster.NodeID]:
 		return nil, refuse("initial_members", "does not name this node, %s: give every node the same list of all", c.Cluster.NodeID)
 	}
