@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
 	"github.com/gesta-db/gesta/internal/cluster"
 	"github.com/gesta-db/gesta/internal/errs"
 )
@@ -342,4 +344,45 @@ type lineWriter struct{ t *testing.T }
 func (w lineWriter) Write(p []byte) (int, error) {
 	w.t.Log(strings.TrimSuffix(string(p), "\n"))
 	return len(p), nil
+}
+
+// A node that was away for many segments gets them as files, and goes on from there; so does one that joins late.
+func TestFarBehindCatchesUpBySegments(t *testing.T) {
+	c := newCrew(t, "n1", "n2", "n3")
+	for name, conf := range c.conf {
+		conf.Limits.SegmentBytes, conf.Limits.EntryBytes, conf.Limits.CommitBytes = 4<<20, 64<<10, 64<<10
+		conf.Limits.EventBytes, conf.Limits.StateBytes, conf.Limits.ReplyBytes = 32<<10, 32<<10, 32<<10
+		c.conf[name] = conf
+	}
+	c.start("n1", "n2", "n3")
+	c.puts("n1", "a", 1)
+	c.leader(1)
+	c.drop("n3")
+	log := dial(t, c.nodes["n1"])
+	payload := bytes.Repeat([]byte("x"), 30<<10)
+	for i := range 1000 { // about 7 segments
+		if _, err := log.Append(within(t), &gestav1.AppendRequest{Streams: []*gestav1.StreamAppend{{Topic: "orders", Key: "big", Events: []*gestav1.Event{{Type: "Happened", Data: payload}}}}}); err != nil {
+			t.Fatalf("append %d: %v", i, err)
+		}
+	}
+	c.start("n3")
+	c.until("n3 has everything", func() bool {
+		l := c.host("n3").Route(1).Local()
+		if l == nil {
+			return false
+		}
+		h, _, err := l.Head(within(t), []byte("orders"), []byte("big"))
+		return err == nil && h.Revision == 1000
+	})
+	sealed := 0
+	for _, s := range c.host("n3").Route(1).Local().Segments() {
+		if s.Sealed {
+			sealed++
+		}
+	}
+	if sealed < 4 {
+		t.Errorf("n3 has %d sealed segments: the test did not test what it should", sealed)
+	}
+	c.puts("n3", "a", 1)
+	c.heads("a", 2)
 }
