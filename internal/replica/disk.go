@@ -25,11 +25,13 @@ type Disk struct {
 	loadable uint64
 }
 
-// OpenDisk opens the folder of a replica. A new folder becomes a member of a group with these voters.
+// OpenDisk opens the folder of a replica. A new folder becomes a member of a group with these voters. A log is salvaged, if the options
+// say so, only in a group of several voters: one alone would lose for good what it has acknowledged.
 func OpenDisk(o seglog.Options, voters []uint64) (*Disk, error) {
 	if err := logIsThere(o.FS, o.Dir); err != nil {
 		return nil, err
 	}
+	o.Salvage = o.Salvage && hasPeers(o.FS, o.Dir)
 	log, rec, err := seglog.Open(o)
 	if err != nil {
 		return nil, err
@@ -45,6 +47,18 @@ func OpenDisk(o seglog.Options, voters []uint64) (*Disk, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// hasPeers tells that the hard state knows several voters.
+func hasPeers(fsys vfs.FS, dir string) bool {
+	s := &StateFile{name: filepath.Join(dir, stateName)}
+	var err error
+	if s.file, err = fsys.Open(s.name); err != nil {
+		return false
+	}
+	defer s.file.Close()
+	_, err = s.read()
+	return err == nil && len(s.now.Conf.Voters) > 1
 }
 
 // logIsThere refuses to begin a new log beside a hard state: the log's first segment was durable before the hard state was made.

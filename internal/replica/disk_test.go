@@ -206,3 +206,39 @@ func TestVerifyStateNamesEachCopy(t *testing.T) {
 		}
 	}
 }
+
+// TestSalvageNeedsPeers damages the middle of a log: among several voters it is cut there and doubted, alone it is not opened.
+func TestSalvageNeedsPeers(t *testing.T) {
+	for _, voters := range [][]uint64{{1}, {1, 2, 3}} {
+		disk := crashfs.New(1)
+		o := seglog.Options{FS: disk, Dir: "log", Shard: 1, SegmentBytes: 4 << 10, Salvage: true}
+		d, err := OpenDisk(o, voters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range uint64(5) {
+			if err := d.Store([]*Write{write(i+1, 3, 100)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := disk.Flip("log/00000000000000000001.seg", 4096+300); err != nil {
+			t.Fatal(err)
+		}
+		d, err = OpenDisk(o, voters)
+		if len(voters) == 1 {
+			if errs.CodeOf(err) != errs.Corrupt {
+				t.Fatalf("alone: %v", err)
+			}
+			continue
+		}
+		if err != nil || d.Log.Last() != 1 || d.Cut == nil || d.Doubt() < 5 {
+			t.Fatalf("%v, last %d, cut %+v, doubt %d", err, d.Log.Last(), d.Cut, d.Doubt())
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -57,7 +57,13 @@
 // # Damage
 //
 // Damage in a sealed segment that a peer wants entries of makes the log begin behind it for peers, who are offered a snapshot. Damage in
-// what this replica itself must read ends it (Output.Damage). A log whose unsealed part is damaged beyond the one doubtful batch, and a
-// hard state with no whole copy, are not opened: what was acknowledged, or voted, is not known. Such a replica comes back as another
-// one, with an empty folder and a new number; its group removes the old one.
+// what this replica itself must read ends it (Output.Damage).
+//
+// A last segment that is damaged beyond the one doubtful batch is not opened, or, among several voters and when the options say so
+// (seglog.Options.Salvage), cut at the damage. What was cut may have been acknowledged and committed, as in a doubtful batch that rotted;
+// there is only more of it, so the doubt rule holds for it as it stands: the doubt is the highest index that the segment can have held, in
+// the term of the hard state, which no entry of the log exceeds. The replica catches up as one that never had the entries.
+//
+// A hard state with no whole copy is not opened: what was voted is not known, and nothing bounds it. Such a replica comes back as another
+// one, with an empty folder and a new number, and its group removes the old one.
 package replica

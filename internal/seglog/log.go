@@ -23,6 +23,10 @@ type Options struct {
 	// MaxBatchEntries is how many entries one write carries at most, 1,024 when 0. It holds from the next segment on, since
 	// it bounds what a cut can have lost.
 	MaxBatchEntries int
+	// Salvage lets Open cut the last segment where it is damaged in a way that no torn write is, instead of refusing (errs.Corrupt).
+	// What is lost may have been acknowledged, and committed. It is for a caller who has the rest elsewhere, and to whom
+	// Cut.HighestIndex says how far not to trust itself.
+	Salvage bool
 	// Salt gives the random number of each new segment; nil: from the system. A simulation gives its own.
 	Salt     func() uint64
 	Listener *Listener

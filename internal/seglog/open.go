@@ -125,7 +125,7 @@ func (l *Log) load(fold *folder) (Recovery, error) {
 	if err := sc.run(); err != nil {
 		return Recovery{}, err
 	}
-	if sc.stop != nil && sc.stop.sure {
+	if sc.stop != nil && sc.stop.sure && !l.o.Salvage {
 		return Recovery{}, sc.stop.err(last.file)
 	}
 	l.kept, l.doubt = max(l.kept, sc.kept), sc.doubt
@@ -136,7 +136,12 @@ func (l *Log) load(fold *folder) (Recovery, error) {
 	l.tail = sc.tail
 	l.state.Store(&state{full: full, active: sc.tail.view()})
 	rec := Recovery{Commit: commitOf(full, sc.tail)}
-	if rec.Cut, err = l.recover(sc); err != nil {
+	if sc.stop != nil && sc.stop.sure {
+		rec.Cut, err = l.salvage(sc)
+	} else {
+		rec.Cut, err = l.recover(sc)
+	}
+	if err != nil {
 		return Recovery{}, err
 	}
 	l.settleDoubt()

@@ -245,11 +245,13 @@ func (s *scan) eachRest(visit func(pos int64, b []byte) bool) {
 }
 
 // later finds a valid batch header after the first bad one; 0 when there is none.
-func (s *scan) later() (at int64) {
-	t := s.tail
+func (s *scan) later() int64 { return s.laterThan(s.tail.end) }
+
+// laterThan finds the first valid batch header after a place behind the good batches.
+func (s *scan) laterThan(end int64) (at int64) {
 	s.eachRest(func(pos int64, b []byte) bool {
 		for i := 0; i+4 <= len(b) && at == 0; i += 8 {
-			if here := pos + int64(i); here > t.end && le.Uint32(b[i:]) == batchMagic && s.batchAt(here) {
+			if here := pos + int64(i); here > end && le.Uint32(b[i:]) == batchMagic && s.batchAt(here) {
 				at = here
 			}
 		}

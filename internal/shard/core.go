@@ -29,7 +29,10 @@ type Config struct {
 	// Salt draws the number of each segment file; nil: from the system.
 	Salt func() uint64
 	// Behind is how many segments before the active one are given to other replicas as entries; 0: 4.
-	Behind   int
+	Behind int
+	// Salvage lets a replica in a group of several voters open when its last segment is damaged beyond what a power cut explains: it
+	// is cut there, and until the replica has caught up past what it may have lost it is careful with its vote.
+	Salvage  bool
 	Logger   *slog.Logger
 	Listener *Listener
 }

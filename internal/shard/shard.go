@@ -172,7 +172,7 @@ func idWindow(cfg Config, disk *replica.Disk) uint64 {
 }
 
 func logOptions(cfg Config, fsys vfs.FS, dir string, l *seglog.Listener) seglog.Options {
-	return seglog.Options{FS: fsys, Dir: dir, Shard: uint64(cfg.Number), SegmentBytes: cfg.Limits.SegmentBytes, MaxBatchEntries: maxBatchEntries, Salt: cfg.Salt, Listener: l}
+	return seglog.Options{FS: fsys, Dir: dir, Shard: uint64(cfg.Number), SegmentBytes: cfg.Limits.SegmentBytes, MaxBatchEntries: maxBatchEntries, Salvage: cfg.Salvage, Salt: cfg.Salt, Listener: l}
 }
 
 // maxBatchEntries bounds the entries of one write: it bounds what a damaged last batch may have held.

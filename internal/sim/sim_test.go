@@ -31,7 +31,7 @@ func TestSeeds(t *testing.T) {
 		total.add(s)
 	}
 	t.Logf("%d seeds: %+v", *seeds, total)
-	if total.Acked == 0 || total.Conflicts == 0 || total.Repeated == 0 || total.Crashes == 0 || total.Elections < *seeds || total.Sealed == 0 || total.Cuts == 0 || total.Rotten == 0 || total.Refused == 0 || total.Broken == 0 || total.Installed == 0 {
+	if total.Acked == 0 || total.Conflicts == 0 || total.Repeated == 0 || total.Crashes == 0 || total.Elections < *seeds || total.Sealed == 0 || total.Cuts == 0 || total.Rotten == 0 || total.Refused == 0 || total.Broken == 0 || total.Installed == 0 || total.Repaired == 0 || total.Mended == 0 || total.Salvaged == 0 {
 		t.Fatalf("the runs did not meet what they are about: %+v", total)
 	}
 }
@@ -76,6 +76,7 @@ func (s *Stats) add(o Stats) {
 	s.Met += o.Met
 	s.Repaired += o.Repaired
 	s.Mended += o.Mended
+	s.Salvaged += o.Salvaged
 }
 
 // TestFailedSeeds plays seeds that once broke a promise, each with what it had found.

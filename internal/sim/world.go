@@ -57,8 +57,11 @@ type world struct {
 
 // Stats counts what a run has come across, so that a test can tell that it tested anything.
 type Stats struct {
-	Acked, Repeated, Conflicts, Unknown, Crashes, Elections, Cuts, Sealed, Rotten, Refused, Broken, Shipped, Installed int
-	Bitten, Met, Repaired, Mended                                                                                      int
+	Acked, Repeated, Conflicts, Unknown, Crashes, Elections, Cuts, Sealed, Rotten, Refused int
+	// Broken transfers, Shipped files, Installed manifests.
+	Broken, Shipped, Installed int
+	// Bitten segments, damage Met by reads, segments Repaired and Mended, last segments Salvaged.
+	Bitten, Met, Repaired, Mended, Salvaged int
 }
 
 // node is one member: its disk survives a crash, the rest does not.
@@ -193,7 +196,7 @@ func (w *world) open(n *node) error {
 func (w *world) config(n *node) shard.Config {
 	return shard.Config{
 		Number: 1, Cluster: "sim", Replica: n.id, Limits: simLimits(),
-		Behind: 1 + int(w.cfg.Seed%3), NewHistory: w.rng.Uint64, Salt: w.rng.Uint64, Logger: slog.New(slog.NewTextHandler(traceWriter{w, n.id}, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
+		Behind: 1 + int(w.cfg.Seed%3), Salvage: true, NewHistory: w.rng.Uint64, Salt: w.rng.Uint64, Logger: slog.New(slog.NewTextHandler(traceWriter{w, n.id}, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
 	}
 }
 
@@ -400,25 +403,37 @@ func (w *world) tornStore(n *node) {
 	_ = n.shard.Store(n.pending)
 }
 
-// rot damages the last batch of a node's disk, so that it is cut although it was acknowledged: the doubt rule must save the
-// group. One node of a run may rot, and only where the damage is taken for a torn write; other damage is found and refused,
-// which seglog's own tests hold.
+// rot damages the last segment of a node's disk where it is not sealed, so that entries are cut although they were acknowledged: the doubt
+// rule must save the group. One node of a run may rot. At times the damage is in the last batch, where it is taken for a torn write.
 func (w *world) rot(n *node, active seglog.Segment) {
 	if w.cfg.Nodes < 3 || w.rotten != nil && w.rotten != n || w.rng.IntN(3) > 0 {
 		return
 	}
-	rotten := n.disk.Clone()
-	if rotten.Flip(filepath.Join("data", active.Name), active.Bytes-1-int64(w.rng.IntN(60))) != nil {
+	reach := int64(60)
+	if w.rng.IntN(2) == 0 {
+		reach = active.Bytes - seglog.HeaderBytes
+	}
+	if reach <= 0 {
 		return
 	}
-	log, rec, err := seglog.Open(seglog.Options{FS: rotten.Clone(), Dir: "data", Shard: 1, SegmentBytes: simLimits().SegmentBytes, Salt: w.rng.Uint64})
+	rotten := n.disk.Clone()
+	if rotten.Flip(filepath.Join("data", active.Name), active.Bytes-1-w.rng.Int64N(reach)) != nil {
+		return
+	}
+	o := seglog.Options{FS: rotten.Clone(), Dir: "data", Shard: 1, SegmentBytes: simLimits().SegmentBytes, Salt: w.rng.Uint64}
+	_, _, refused := seglog.Open(o)
+	o.FS, o.Salvage = rotten.Clone(), true
+	log, rec, err := seglog.Open(o)
 	if err != nil {
 		return
 	}
-	if log.Close(); rec.Cut != nil {
+	if log.Close(); rec.Cut != nil && filepath.Base(rec.Cut.File) == active.Name {
 		w.trace("rot node %d: %+v", n.id, *rec.Cut)
 		w.rotten, n.disk = n, rotten
 		w.stats.Rotten++
+		if refused != nil {
+			w.stats.Salvaged++
+		}
 	}
 }
 
