@@ -34,6 +34,7 @@ type Host struct {
 	pace     shard.Pace
 
 	stopping atomic.Bool
+	low      atomic.Pointer[errs.Error]
 
 	nudged  chan struct{}
 	stop    context.CancelFunc
@@ -68,6 +69,10 @@ func (h *Host) Open(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if level := h.meta.Feature(); level > Feature {
+		err := errs.New(errs.Unsupported, "the cluster uses feature level %d, and this version of gesta knows %d: run the version that was here before, or a newer one", level, Feature)
+		return errors.Join(err, h.meta.Close())
 	}
 	h.mu.Lock()
 	h.opened = true

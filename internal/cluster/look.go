@@ -54,6 +54,7 @@ func (h *Host) look() {
 			h.complain("change the members of a group", h.tend(&g))
 			h.handOver(&g)
 		}
+		h.refuseAppends(&g, h.heir(&g))
 	}
 }
 
@@ -268,32 +269,32 @@ func (h *Host) replaced(g *group, wanted []uint64, id uint64) bool {
 
 // handOver lets another replica lead a group that is led here: the one that shall, or any when this node drains.
 func (h *Host) handOver(g *group) {
-	self, _ := h.meta.Member(h.id.Replica)
+	reluctant := h.reluctant()
 	shall := uint64(0)
 	if s, ok := h.meta.Shard(g.number); ok && g.number != metaGroup {
 		shall = s.Leader
 	}
-	next := uint64(0)
+	next, unfit := uint64(0), h.unfit()
 	for _, m := range g.members {
-		if o, _ := h.meta.Member(m.ID); o.Leads() && m.ID == shall && m.ID != h.id.Replica && !m.Learner && g.follows(m) {
+		if !unfit[m.ID] && m.ID == shall && m.ID != h.id.Replica && !m.Learner && g.follows(m) {
 			next = m.ID
 		}
 	}
-	if next == 0 && !self.Leads() {
-		next = h.heir(g)
+	if next == 0 && reluctant != "" {
+		if next = h.heir(g); next != 0 {
+			h.o.Logger.Warn("handing over the leadership", "group", g.number, "to", h.name(next), "reason", reluctant)
+		}
 	}
 	if next != 0 {
 		_ = g.control.Transfer(next)
 	}
 }
 
-// heir is the best voter that does not drain itself.
+// heir is the best voter that is not reluctant itself.
 func (h *Host) heir(g *group) uint64 {
+	unfit := h.unfit()
 	rest := *g
-	rest.members = slices.DeleteFunc(slices.Clone(g.members), func(m replica.Member) bool {
-		o, _ := h.meta.Member(m.ID)
-		return o.Replica != 0 && !o.Leads()
-	})
+	rest.members = slices.DeleteFunc(slices.Clone(g.members), func(m replica.Member) bool { return unfit[m.ID] })
 	return successor(rest, h.id.Replica)
 }
 

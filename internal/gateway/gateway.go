@@ -86,6 +86,9 @@ func New(o Options) *Gateway {
 	return g
 }
 
+// Started is when the node was.
+func (g *Gateway) Started() time.Time { return g.identity.Started }
+
 // Limits are the limits the doors hold requests to.
 func (g *Gateway) Limits() *limits.Limits { return g.limits }
 

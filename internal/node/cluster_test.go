@@ -8,18 +8,24 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
 	"github.com/gesta-db/gesta/internal/cluster"
 	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/vfs"
 )
 
 // crew is a cluster of nodes in this process, each with a folder and fixed peer ports.
 type crew struct {
 	t     *testing.T
 	conf  map[string]Config
+	with  map[string]Option
 	nodes map[string]*Node
 }
 
@@ -35,7 +41,7 @@ func freeAddr(t *testing.T) string {
 }
 
 func newCrew(t *testing.T, names ...string) *crew {
-	c := &crew{t: t, conf: map[string]Config{}, nodes: map[string]*Node{}}
+	c := &crew{t: t, conf: map[string]Config{}, with: map[string]Option{}, nodes: map[string]*Node{}}
 	var list []string
 	for _, name := range names {
 		conf := c.config(name)
@@ -69,7 +75,7 @@ func (c *crew) start(names ...string) {
 	ctx := within(c.t)
 	for _, name := range names {
 		go func() {
-			n, err := Start(ctx, c.conf[name], c.logger(name))
+			n, err := Start(ctx, c.conf[name], c.logger(name), c.option(name))
 			got <- started{name, n, err}
 		}()
 	}
@@ -85,6 +91,13 @@ func (c *crew) start(names ...string) {
 	if c.t.Failed() {
 		c.t.FailNow()
 	}
+}
+
+func (c *crew) option(name string) Option {
+	if o := c.with[name]; o != nil {
+		return o
+	}
+	return func(*options) {}
 }
 
 func (c *crew) logger(name string) Option {
@@ -385,4 +398,47 @@ func TestFarBehindCatchesUpBySegments(t *testing.T) {
 	}
 	c.puts("n3", "a", 1)
 	c.heads("a", 2)
+}
+
+// scarce is a disk whose free space a test sets; 0 is the disk's own.
+type scarce struct {
+	vfs.FS
+	free atomic.Uint64
+}
+
+func (s *scarce) Free(dir string) (uint64, error) {
+	if n := s.free.Load(); n > 0 {
+		return n, nil
+	}
+	return s.FS.Free(dir)
+}
+
+// A leader whose disk is nearly full lets another lead; when all are nearly full, appends are refused; with space they go on.
+func TestLowDiskHandsOver(t *testing.T) {
+	c := newCrew(t, "n1", "n2", "n3")
+	disks := map[string]*scarce{}
+	for name := range c.conf {
+		disks[name] = &scarce{FS: vfs.OS()}
+		c.with[name] = WithFS(disks[name])
+	}
+	c.start("n1", "n2", "n3")
+	c.puts("n1", "a", 1)
+	was := c.leader(1)
+	disks[was].free.Store(1 << 20)
+	c.until("another leads", func() bool { return c.leader(1) != was })
+	c.puts(was, "a", 1)
+
+	for _, d := range disks {
+		d.free.Store(1 << 20)
+	}
+	log := dial(t, c.nodes["n1"])
+	again := func() error {
+		_, err := log.Append(within(t), &gestav1.AppendRequest{Streams: []*gestav1.StreamAppend{{Topic: "orders", Key: "b", Events: []*gestav1.Event{{Type: "Happened"}}}}})
+		return err
+	}
+	c.until("appends are refused", func() bool { return status.Code(again()) == codes.ResourceExhausted })
+	for _, d := range disks {
+		d.free.Store(0)
+	}
+	c.until("appends go on", func() bool { return again() == nil })
 }

@@ -19,6 +19,7 @@ type diskWatch struct {
 	dir    string
 	floor  uint64
 	gate   *gateway.Gateway
+	low    func(*errs.Error) // hands over what is led here, and refuses what stays; nil: the gate refuses
 	log    *slog.Logger
 	last   atomic.Pointer[gateway.Disk]
 	below  bool
@@ -44,17 +45,25 @@ func (w *diskWatch) look() {
 		w.refuse(free)
 	case w.below && free >= w.floor+w.floor/16:
 		w.below = false
-		w.gate.Refuse(nil)
+		w.tell(nil)
 		w.log.Info("there is disk space again; appends are taken", "free", roughSize(free))
 	}
 }
 
 func (w *diskWatch) refuse(free uint64) {
-	w.gate.Refuse(errs.New(errs.NoSpace, "only %d MiB are free on the volume of %s, less than disk_floor (%d MiB): free some space; appends go on by themselves then", free>>20, w.dir, w.floor>>20).With("dir", w.dir))
+	w.tell(errs.New(errs.NoSpace, "only %d MiB are free on the volume of %s, less than disk_floor (%d MiB): free some space; appends go on by themselves then", free>>20, w.dir, w.floor>>20).With("dir", w.dir))
 	if !w.below {
 		w.log.Error("the disk is nearly full; appends are refused until there is space", "free", roughSize(free), "floor", sizeText(int64(w.floor)))
 	}
 	w.below = true
+}
+
+func (w *diskWatch) tell(why *errs.Error) {
+	if w.low != nil {
+		w.low(why)
+		return
+	}
+	w.gate.Refuse(why)
 }
 
 func (w *diskWatch) disk() gateway.Disk {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gesta-db/gesta/internal/cluster"
 	grpcdoor "github.com/gesta-db/gesta/internal/door/grpc"
 	httpdoor "github.com/gesta-db/gesta/internal/door/http"
 	"github.com/gesta-db/gesta/internal/gateway"
@@ -163,7 +164,26 @@ func (n *Node) openGate(o options) {
 		Entities: &gateway.EntityOptions{Log: n.shardDoor(), Logger: n.log.With("part", "entities"), Listener: n.metrics.entityListener(), IDs: newIDs()},
 	})
 	n.disk = &diskWatch{fs: o.fs, dir: n.config.Data, floor: uint64(n.config.DiskFloor), gate: n.gate, log: n.log}
+	if n.engine.peers != nil {
+		n.disk.low = n.engine.host.LowDisk
+		n.engine.peers.about.Store(n.about)
+	}
 	n.disk.look()
+}
+
+// about is what the other nodes are told that only the house knows.
+func (n *Node) about() cluster.Health {
+	h := cluster.Health{Started: n.gate.Started()}
+	ready, checks := n.gate.Ready()
+	h.Ready = ready
+	for _, c := range checks {
+		if !c.OK {
+			h.Reasons = append(h.Reasons, c.Reason)
+		}
+	}
+	d := n.disk.disk()
+	h.Disk = cluster.Disk{Free: d.Free, Floor: d.Floor}
+	return h
 }
 
 func (n *Node) shardDoor() shardDoor {

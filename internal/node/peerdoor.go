@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -21,11 +22,11 @@ import (
 type peers struct {
 	transport *peer.Transport
 	host      *cluster.Host
-	about     func() cluster.Health // what only the house knows of this node
+	about     about // what only the house knows of this node
 }
 
 func newPeers(c *Config, f *folder, log *slog.Logger, version string) (*peers, error) {
-	p := &peers{about: func() cluster.Health { return cluster.Health{} }}
+	p := &peers{}
 	secret, err := c.peerTLS()
 	if err != nil {
 		return nil, err
@@ -39,6 +40,21 @@ func newPeers(c *Config, f *folder, log *slog.Logger, version string) (*peers, e
 		Admit: func(from peer.Peer) error { return p.host.Admit(from.Node, from.Incarnation) },
 	})
 	return p, err
+}
+
+// about is asked once there is a gateway.
+type about struct {
+	ask atomic.Pointer[func() cluster.Health]
+}
+
+// Store sets whom to ask.
+func (a *about) Store(ask func() cluster.Health) { a.ask.Store(&ask) }
+
+func (a *about) load() cluster.Health {
+	if ask := a.ask.Load(); ask != nil {
+		return (*ask)()
+	}
+	return cluster.Health{}
 }
 
 // peerTLS is how nodes prove to each other who they are; nil without certificates for it.
@@ -84,7 +100,7 @@ func (p *peers) Health() []byte {
 			p.host.Heard(s.Incarnation, s.Health, s.HealthAt, cluster.Link{Connected: s.Connected, RoundTrip: s.RoundTrip, ClockOffset: s.ClockOffset})
 		}
 	}
-	return p.host.Health(p.about())
+	return p.host.Health(p.about.load())
 }
 
 // Call answers a question.
