@@ -145,10 +145,13 @@ func readNote(fsys vfs.FS, dir string) (doubt uint64, m Manifest, noted bool, er
 // finishInstall does what the note says, if there is one. It comes first whenever a folder is opened.
 func finishInstall(cfg Config, fsys vfs.FS, dir string) error {
 	doubt, m, noted, err := readNote(fsys, dir)
-	if err != nil || !noted {
+	if err != nil {
 		return err
 	}
 	in := filepath.Join(dir, incomingDir)
+	if !noted {
+		return dropUseless(cfg, fsys, dir, in)
+	}
 	err = replica.Install(logOptions(cfg, fsys, dir, nil), replica.Installation{
 		Assembly: seglog.Assembly{Segments: m.firsts(), From: in, Index: m.Index, Term: m.Term, Doubt: doubt},
 		Conf:     m.Conf, ConfIndex: m.ConfIndex,
@@ -160,4 +163,26 @@ func finishInstall(cfg Config, fsys vfs.FS, dir string) error {
 		return storing(err, dir)
 	}
 	return storing(fsys.RemoveAll(in), in) // what a crash leaves of it, the next Fetch removes
+}
+
+// dropUseless removes what was fetched for an offer that was never installed, once the log has sealed the same segments itself.
+func dropUseless(cfg Config, fsys vfs.FS, dir, in string) error {
+	names, err := fsys.List(in)
+	if err != nil {
+		return nil // there is nothing
+	}
+	for _, name := range names {
+		number, _, _ := strings.Cut(name, ".")
+		first, ok := seglog.ParseName(number + ".seg")
+		if !ok {
+			continue
+		}
+		if _, err := seglog.Describe(logOptions(cfg, fsys, dir, nil), first); err != nil {
+			continue
+		}
+		if err := fsys.Remove(filepath.Join(in, name)); err != nil {
+			return storing(err, in)
+		}
+	}
+	return nil
 }

@@ -134,6 +134,20 @@ func TestInstallLeavesALogThatIsNotBehind(t *testing.T) {
 	g.append()
 	g.mustBeEven()
 	last := slow.s.Status().Last
+	// What was fetched for nothing does not stay.
+	for _, name := range []string{late.name(0), late.name(1) + partExt, "00000000000000009999.seg"} {
+		f, err := slow.disk.Create(filepath.Join("data", incomingDir, name))
+		if err != nil {
+			if err := slow.disk.MkdirAll(filepath.Join("data", incomingDir)); err != nil {
+				t.Fatal(err)
+			}
+			f, err = slow.disk.Create(filepath.Join("data", incomingDir, name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = f.Close()
+	}
 	slow.offer = &late
 	if g.install(slow) {
 		t.Fatal("it was not behind")
@@ -141,8 +155,13 @@ func TestInstallLeavesALogThatIsNotBehind(t *testing.T) {
 	if s := slow.s.Status(); s.Last != last {
 		t.Fatalf("last %d, want %d", s.Last, last)
 	}
+	if names, err := slow.disk.List(filepath.Join("data", incomingDir)); err != nil || len(names) != 1 {
+		t.Fatalf("left: %v, %v", names, err)
+	}
 	g.mustBeEven()
 }
+
+func (m *Manifest) name(i int) string { return seglog.Name(m.Segments[i].First) }
 
 // TestNewReplica joins with an empty folder, though it is not in the group's first configuration: it campaigns for nothing, takes what
 // is offered, and becomes a voter.
