@@ -10,14 +10,18 @@ import (
 
 // Health is what a node tells all others of itself, once a second.
 type Health struct {
-	Node    string        `json:"node"`
-	Version string        `json:"version"`
-	Ready   bool          `json:"ready"`
-	Reasons []string      `json:"reasons,omitempty"`
-	Started time.Time     `json:"started"`
-	Disk    Disk          `json:"disk"`
-	Memory  uint64        `json:"memory_bytes"`
-	Shards  []ShardHealth `json:"shards,omitempty"` // the meta group is number 0
+	Node    string    `json:"node"`
+	Version string    `json:"version"`
+	Ready   bool      `json:"ready"`
+	Reasons []string  `json:"reasons,omitempty"`
+	Started time.Time `json:"started"`
+	Disk    Disk      `json:"disk"`
+	Memory  uint64    `json:"memory_bytes"`
+	// Kinds are the kinds of entities that a handler here serves.
+	Kinds []string `json:"kinds,omitempty"`
+	// Stopping: it takes on nothing more.
+	Stopping bool          `json:"stopping,omitempty"`
+	Shards   []ShardHealth `json:"shards,omitempty"` // the meta group is number 0
 }
 
 // Disk is the volume of a node's data folder, in bytes.
@@ -91,10 +95,12 @@ func (h *Host) health() Health {
 // Health is this node's health as the others get it. Base tells what only the house knows: readiness, disk, start.
 func (h *Host) Health(base Health) []byte {
 	own := h.health()
-	own.Ready, own.Reasons, own.Disk, own.Started = base.Ready, base.Reasons, base.Disk, base.Started
+	own.Ready, own.Reasons, own.Disk, own.Started, own.Kinds = base.Ready, base.Reasons, base.Disk, base.Started, base.Kinds
+	own.Stopping = h.stopping.Load()
 	h.mu.Lock()
 	h.own = own
 	h.mu.Unlock()
+	h.noteServing()
 	b, err := json.Marshal(own)
 	if err != nil {
 		return nil

@@ -35,6 +35,7 @@ type Host struct {
 
 	stopping atomic.Bool
 	low      atomic.Pointer[errs.Error]
+	serving  atomic.Pointer[map[string][]uint64] // by kind, the nodes that have a handler for it
 
 	nudged  chan struct{}
 	stop    context.CancelFunc
@@ -46,6 +47,7 @@ type Host struct {
 // New makes a host that answers its peers from now on; Open makes it one of them.
 func New(o Options) *Host {
 	h := &Host{o: o, id: o.Identity, known: map[uint64]string{}, shards: map[uint32]*hosted{}, fetching: map[uint32]bool{}, pace: shard.Budget(catchUpRate), routes: map[uint32]*Route{}, heard: map[uint64]heard{}, nudged: make(chan struct{}, 1)}
+	h.serving.Store(&map[string][]uint64{})
 	h.context, h.stop = context.WithCancel(context.Background())
 	return h
 }

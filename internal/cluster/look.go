@@ -43,6 +43,7 @@ func (h *Host) run() {
 
 func (h *Host) look() {
 	h.o.Transport.SetPeers(h.others())
+	h.noteServing()
 	h.complain("register this node", h.register())
 	h.complain("open a shard", h.openShards())
 	h.closeShards()

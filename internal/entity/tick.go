@@ -155,6 +155,7 @@ type Stats struct {
 	Pending  int
 	InHand   int
 	Handlers int
+	Kinds    []string // those that a handler serves
 }
 
 // Stats tells how much there is now.
@@ -163,6 +164,9 @@ func (c *Core) Stats() Stats {
 	for _, k := range c.kinds {
 		s.Pending += k.queued
 		s.InHand += k.inHand
+		if k.attached > 0 {
+			s.Kinds = append(s.Kinds, k.name)
+		}
 	}
 	return s
 }

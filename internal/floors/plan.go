@@ -139,6 +139,7 @@ var upward = map[string][]string{
 	"internal/meta":  {"internal/gateway/gatewaytest"},
 	"client":         {"internal/node", "internal/errs", "internal/limits"},
 	"internal/bench": {"internal/node"},
+	"internal/node":  {"client"}, // clusters of nodes are used as programs use them
 	"cmd/gesta":      {"client"}, // the binary is killed and asked again
 	"internal/demo":  {"internal/node"},
 }

@@ -39,6 +39,7 @@ type EntityOptions struct {
 	Logger    *slog.Logger // nil: silent
 	Listener  *entity.Listener
 	Placement Placement // nil: all run here
+	Ask       Ask       // nil: there are no other nodes
 	// IDs begins the ids of commands without one: unlike any other process's, ever.
 	IDs string
 }
@@ -50,7 +51,7 @@ func (g *Gateway) openEntities(o *EntityOptions) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	g.placement, g.entityLog, g.ids.prefix = o.Placement, o.Log, o.IDs
+	g.placement, g.askNode, g.entityLog, g.ids.prefix = o.Placement, o.Ask, o.Log, o.IDs
 	g.entities = entity.Open(entity.Config{Limits: *g.limits, Logger: o.Logger, Listener: o.Listener, IDs: o.IDs + "c"}, &entityLog{EntityLog: o.Log, g: g}, g.clock)
 }
 
@@ -106,7 +107,7 @@ func (g *Gateway) Execute(who Caller, calls []*entity.Call) {
 		kept = append(kept, c)
 	}
 	if len(kept) > 0 {
-		g.entities.Execute(kept)
+		g.dispatch(kept)
 	}
 }
 
@@ -127,23 +128,10 @@ func (g *Gateway) checkCall(who Caller, c *entity.Call) error {
 	if err := event.CheckCommand(c.Key, c.Command, c.ID, &c.Payload, g.limits); err != nil {
 		return err
 	}
-	if err := g.local(c.Kind, c.Key); err != nil {
-		return err
-	}
 	if len(c.Metadata) == 0 {
 		return nil
 	}
 	return event.CheckMetadata(c.Metadata, g.limits)
-}
-
-func (g *Gateway) local(kind, key string) error {
-	if g.placement == nil {
-		return nil
-	}
-	if local, node := g.placement.Owner(kind, key); !local {
-		return errs.New(errs.Unavailable, "entity %s/%s runs on node %x: send it there", kind, key, node).With("node", strconv.FormatUint(node, 16))
-	}
-	return nil
 }
 
 // ExecuteOne is Execute for one command, awaited. When the first outcome of a repeat comes without the state that is wanted, the state
@@ -225,17 +213,20 @@ func (g *Gateway) checkNames(kind, key string) error {
 	if key == "" {
 		return errs.New(errs.Invalid, "key is empty: name the entity").With("field", "key")
 	}
-	if err := event.CheckKey(key, g.limits); err != nil {
-		return err
-	}
-	return g.local(kind, key)
+	return event.CheckKey(key, g.limits)
 }
 
 func (g *Gateway) stateNow(ctx context.Context, kind, key string) (entity.Outcome, error) {
+	if local, node := g.owner(kind, key); !local {
+		return g.stateAt(ctx, node, kind, key, 0)
+	}
 	return g.ask(ctx, kind, key, func(c *entity.Call) { g.entities.Execute([]*entity.Call{c}) })
 }
 
 func (g *Gateway) fold(ctx context.Context, kind, key string, revision uint64) (entity.Outcome, error) {
+	if local, node := g.owner(kind, key); !local {
+		return g.stateAt(ctx, node, kind, key, revision)
+	}
 	return g.ask(ctx, kind, key, func(c *entity.Call) { g.entities.Fold(c, revision) })
 }
 

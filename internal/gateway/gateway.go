@@ -52,6 +52,7 @@ type Gateway struct {
 	entities  *entity.Dispatcher // nil: none
 	entityLog EntityLog
 	placement Placement
+	askNode   Ask
 	ids       ids
 
 	// refusal is set while appends are refused (no disk space); draining once the node is about to stop.

@@ -54,6 +54,14 @@ func openEngine(f *folder, c *Config, l listeners, m *metrics, log *slog.Logger,
 	return e, nil
 }
 
+// ask is the way to another node's entities; nil when there are no other nodes.
+func (e *engine) ask() gateway.Ask {
+	if e.peers == nil {
+		return nil
+	}
+	return e.peers.transport.Call
+}
+
 // discover makes a way to find nodes of what the setting says.
 func discover(setting string) (func(context.Context) ([]string, error), error) {
 	finder, err := discovery.Parse(setting)

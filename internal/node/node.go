@@ -161,12 +161,13 @@ func (n *Node) openGate(o options) {
 		Shard:  n.shardDoor(),
 		Topics: topicsDoor{group}, Cursors: cursorsDoor{group}, Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(), Tracer: n.push.Tracer(),
 		Identity: gateway.Identity{NodeID: i.Node, ClusterID: i.Cluster, Version: o.version, Started: time.Now()},
-		Entities: &gateway.EntityOptions{Log: n.shardDoor(), Logger: n.log.With("part", "entities"), Listener: n.metrics.entityListener(), IDs: newIDs()},
+		Entities: &gateway.EntityOptions{Log: n.shardDoor(), Logger: n.log.With("part", "entities"), Listener: n.metrics.entityListener(), IDs: newIDs(), Placement: n.engine.host, Ask: n.engine.ask()},
 	})
 	n.disk = &diskWatch{fs: o.fs, dir: n.config.Data, floor: uint64(n.config.DiskFloor), gate: n.gate, log: n.log}
 	if n.engine.peers != nil {
 		n.disk.low = n.engine.host.LowDisk
 		n.engine.peers.about.Store(n.about)
+		n.engine.peers.gate.Store(n.gate)
 	}
 	n.disk.look()
 }
@@ -180,6 +181,9 @@ func (n *Node) about() cluster.Health {
 		if !c.OK {
 			h.Reasons = append(h.Reasons, c.Reason)
 		}
+	}
+	if n.shardDoor().Local() != nil { // entities are read from the replica here
+		h.Kinds = n.gate.EntityStats().Kinds
 	}
 	d := n.disk.disk()
 	h.Disk = cluster.Disk{Free: d.Free, Floor: d.Floor}

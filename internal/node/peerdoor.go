@@ -16,6 +16,7 @@ import (
 	"github.com/gesta-db/gesta/internal/door/peer"
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
+	"github.com/gesta-db/gesta/internal/gateway"
 )
 
 // peers is the way to the other nodes, and what answers them.
@@ -23,6 +24,7 @@ type peers struct {
 	transport *peer.Transport
 	host      *cluster.Host
 	about     about // what only the house knows of this node
+	gate      atomic.Pointer[gateway.Gateway]
 }
 
 func newPeers(c *Config, f *folder, log *slog.Logger, version string) (*peers, error) {
@@ -108,6 +110,9 @@ func (p *peers) Call(ctx context.Context, _ peer.Peer, method string, body []byt
 	answer, handled, err := p.host.Call(ctx, method, body)
 	if !handled {
 		answer, handled, err = peer.AnswerShard(ctx, p.shard, method, body)
+	}
+	if gate := p.gate.Load(); !handled && gate != nil {
+		answer, handled, err = gate.AnswerPeer(ctx, method, body)
 	}
 	if !handled {
 		return nil, errs.New(errs.Unsupported, "this node does not know the question %s: it may run an older version", method)
