@@ -17,11 +17,13 @@ import (
 
 // commands is the grammar of the command line.
 type commands struct {
-	Serve  serveCmd  `cmd:"" group:"server" help:"Run a server."`
-	Demo   demoCmd   `cmd:"" group:"server" help:"Start a server on a fresh folder, import a real history, and ask it about its past."`
-	Status statusCmd `cmd:"" group:"server" help:"Tell how a server and its shards are."`
-	Check  checkCmd  `cmd:"" group:"server" help:"Verify a data folder offline: every checksum, offset, revision, and the index."`
-	Bench  benchCmd  `cmd:"" group:"server" help:"Measure a running server, or the disk under it."`
+	Serve   serveCmd   `cmd:"" group:"server" help:"Run a server."`
+	Demo    demoCmd    `cmd:"" group:"server" help:"Start a server on a fresh folder, import a real history, and ask it about its past."`
+	Status  statusCmd  `cmd:"" group:"server" help:"Tell how a server and its shards are."`
+	Cluster clusterCmd `cmd:"" group:"server" help:"Tell how the nodes of a cluster are, and change what they do."`
+	Shards  shardsCmd  `cmd:"" group:"server" help:"List the shards of a cluster, and add one."`
+	Check   checkCmd   `cmd:"" group:"server" help:"Verify a data folder offline: every checksum, offset, revision, and the index."`
+	Bench   benchCmd   `cmd:"" group:"server" help:"Measure a running server, or the disk under it."`
 
 	Append  appendCmd  `cmd:"" group:"events" help:"Append one event to a stream."`
 	Read    readCmd    `cmd:"" group:"events" help:"Read a stream, a topic or a shard."`

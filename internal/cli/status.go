@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -53,11 +54,11 @@ func readiness(s client.Status) string {
 }
 
 func (a *app) printShards(o output, shards []client.ShardStatus) error {
-	t := newTable(a.Out, o.width(a.World), column{title: "shard", right: true}, column{title: "role"}, column{title: "term", right: true},
+	t := newTable(a.Out, o.width(a.World), column{title: "shard", right: true}, column{title: "role"}, column{title: "leader"}, column{title: "term", right: true},
 		column{title: "events", right: true}, column{title: "to apply", right: true}, column{title: "segments", right: true},
 		column{title: "unsealed", right: true}, column{title: "log", right: true}, column{title: "index", right: true})
 	for _, s := range shards {
-		if err := t.row(number(uint64(s.Shard)), s.Role, number(s.Term), thousands(s.LastOffset), number(s.CommitIndex-min(s.AppliedIndex, s.CommitIndex)),
+		if err := t.row(number(uint64(s.Shard)), s.Role, cmp.Or(s.Leader, "-"), number(s.Term), thousands(s.LastOffset), number(s.CommitIndex-min(s.AppliedIndex, s.CommitIndex)),
 			number(s.Segments), number(s.UnsealedSegments), bytesText(s.LogBytes), bytesText(s.IndexBytes)); err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ type Options struct {
 	Shard      Shard
 	Topics     Topics
 	Cursors    Cursors
+	Cluster    Cluster    // nil: the server has none
 	Authorizer Authorizer // nil: AllowAll
 	Limits     *limits.Limits
 	Clock      clock.Clock // nil: the system's
@@ -41,6 +42,7 @@ type Gateway struct {
 	shard    Shard
 	topics   Topics
 	cursors  Cursors
+	cluster  Cluster // nil: none
 	auth     Authorizer
 	limits   *limits.Limits
 	clock    clock.Clock
@@ -71,7 +73,7 @@ type Gateway struct {
 
 // New gives a gateway over what o holds.
 func New(o Options) *Gateway {
-	g := &Gateway{shard: o.Shard, topics: o.Topics, cursors: o.Cursors, auth: o.Authorizer, limits: o.Limits, clock: o.Clock, tracer: o.Tracer, identity: o.Identity,
+	g := &Gateway{shard: o.Shard, topics: o.Topics, cursors: o.Cursors, cluster: o.Cluster, auth: o.Authorizer, limits: o.Limits, clock: o.Clock, tracer: o.Tracer, identity: o.Identity,
 		under: newFlight(nil), language: sync.OnceValue(filter.New)}
 	if g.auth == nil {
 		g.auth = AllowAll{}

@@ -18,6 +18,7 @@ import (
 	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
 	"github.com/gesta-db/gesta/internal/cluster"
 	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/gateway"
 	"github.com/gesta-db/gesta/internal/vfs"
 )
 
@@ -441,4 +442,53 @@ func TestLowDiskHandsOver(t *testing.T) {
 		d.free.Store(0)
 	}
 	c.until("appends go on", func() bool { return again() == nil })
+}
+
+// Any node tells of all, and takes the changes.
+func TestAnyNodeShowsAndChangesTheCluster(t *testing.T) {
+	c := newCrew(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.puts("n1", "a", 3)
+	for name := range c.nodes {
+		c.until(name+" hears of all", func() bool {
+			s, err := c.nodes[name].gate.ClusterStatus(gateway.Caller{})
+			if err != nil || len(s.Nodes) != 3 {
+				return false
+			}
+			leaders := 0
+			for _, n := range s.Nodes {
+				if n.State != gateway.NodeReady || n.Disk.Free == 0 || len(n.Replicas) != 2 || n.GRPC != c.nodes[n.Node].Addr() || n.Started.IsZero() {
+					return false
+				}
+				for _, r := range n.Replicas {
+					if r.Role == "leader" {
+						leaders++
+					}
+				}
+			}
+			return leaders == 2
+		})
+	}
+	leader := c.leader(1)
+	other := map[string]string{"n1": "n2", "n2": "n3", "n3": "n1"}[leader]
+	if err := c.nodes[other].gate.TransferShard(within(t), gateway.Caller{}, 1, other); err != nil {
+		t.Fatal(err)
+	}
+	c.until("shard 1 is led by "+other, func() bool { return c.leader(1) == other })
+	if err := c.nodes[leader].gate.DrainNode(within(t), gateway.Caller{}, other, true); err != nil {
+		t.Fatal(err)
+	}
+	c.until(other+" leads nothing", func() bool {
+		shards, err := c.nodes[leader].gate.ShardPlaces(gateway.Caller{})
+		return err == nil && len(shards) == 1 && shards[0].Leader != other && shards[0].Leader != "" && len(shards[0].Nodes) == 3
+	})
+	if err := c.nodes[other].gate.DrainNode(within(t), gateway.Caller{}, other, false); err != nil {
+		t.Fatal(err)
+	}
+	gone := map[string]string{"n1": "n3", "n2": "n1", "n3": "n2"}[leader]
+	c.drop(gone)
+	c.until(gone+" is silent", func() bool {
+		n, err := c.nodes[other].gate.ClusterNode(gateway.Caller{}, gone)
+		return err == nil && n.State == gateway.NodeSilent
+	})
 }

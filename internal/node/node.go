@@ -159,7 +159,7 @@ func (n *Node) openGate(o options) {
 	group := n.engine.host.Meta()
 	n.gate = gateway.New(gateway.Options{
 		Shard:  n.shardDoor(),
-		Topics: topicsDoor{group}, Cursors: cursorsDoor{group}, Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(), Tracer: n.push.Tracer(),
+		Topics: topicsDoor{group}, Cursors: cursorsDoor{group}, Cluster: n.clusterDoor(), Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(), Tracer: n.push.Tracer(),
 		Identity: gateway.Identity{NodeID: i.Node, ClusterID: i.Cluster, Version: o.version, Started: time.Now()},
 		Entities: &gateway.EntityOptions{Log: n.shardDoor(), Logger: n.log.With("part", "entities"), Listener: n.metrics.entityListener(), IDs: newIDs(), Placement: n.engine.host, Ask: n.engine.ask()},
 	})
@@ -170,6 +170,10 @@ func (n *Node) openGate(o options) {
 		n.engine.peers.gate.Store(n.gate)
 	}
 	n.disk.look()
+}
+
+func (n *Node) clusterDoor() clusterDoor {
+	return clusterDoor{host: n.engine.host, factor: int(n.config.Cluster.Replication), about: n.about}
 }
 
 // about is what the other nodes are told that only the house knows.

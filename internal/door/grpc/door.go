@@ -84,6 +84,7 @@ func New(o Options) *Door {
 	d.server.RegisterService(d.runtimeService(), d)
 	gestav1.RegisterCursorsServer(d.server, cursorsServer{door: d})
 	gestav1.RegisterNodeServer(d.server, nodeServer{door: d})
+	gestav1.RegisterClusterServer(d.server, clusterServer{door: d})
 	healthv1.RegisterHealthServer(d.server, d.health)
 	reflection.Register(d.server)
 	d.SetReady(false)

@@ -9,7 +9,7 @@ import (
 func (d *Door) index(w http.ResponseWriter, _ *call) error {
 	respond(w, http.StatusOK, map[string]string{
 		"health": "/health", "ready": "/ready", "version": "/version", "metrics": "/metrics", "status": "/v1/status", "topics": "/v1/topics",
-		"cursors":       "/v1/cursors",
+		"cursors": "/v1/cursors", "cluster": "/v1/cluster", "shards": "/v1/shards",
 		"documentation": "/docs", "openapi": "/openapi.yaml",
 	})
 	return nil
