@@ -39,6 +39,7 @@ type AppendResult struct {
 	EventsPerSecond float64 `json:"events_per_second"`
 	MiBPerSecond    float64 `json:"mib_per_second"` // of payload
 	Latency                 // of commits
+	PauseMs         float64 `json:"longest_pause_ms"` // the longest time without any acknowledgement
 	Acknowledged    uint64  `json:"acknowledged"`
 	Found           uint64  `json:"found"`      // acknowledged events that are in the log exactly once
 	Duplicates      uint64  `json:"duplicates"` // events that are in the log more than once
@@ -89,7 +90,7 @@ func Append(ctx context.Context, cfg AppendConfig) (AppendResult, error) {
 		return AppendResult{}, err
 	}
 	run := newAppendRun(cfg, c)
-	if err := run.drive(ctx); err != nil {
+	if err := run.drive(ctx, run.clock); err != nil {
 		return AppendResult{}, err
 	}
 	res := run.result()
@@ -113,6 +114,7 @@ func mark(ctx context.Context, c *client.Client) (string, error) {
 type appendRun struct {
 	cfg     AppendConfig
 	client  *client.Client
+	topic   string
 	naming  naming
 	keys    []string
 	payload []byte // random; events take pieces of it
@@ -120,6 +122,8 @@ type appendRun struct {
 	ends    atomic.Int64 // nanoseconds on the clock that starts at epoch; 0: not yet
 	epoch   time.Time
 	hist    histogram
+	latest  atomic.Int64 // when the newest acknowledgement came, on that clock
+	pause   atomic.Int64 // the longest time between two, nanoseconds
 	events  atomic.Uint64
 	total   atomic.Uint64
 	failed  atomic.Uint64
@@ -128,7 +132,7 @@ type appendRun struct {
 }
 
 func newAppendRun(cfg AppendConfig, c *client.Client) *appendRun {
-	r := &appendRun{cfg: cfg, client: c, naming: newNaming(), epoch: time.Now()}
+	r := &appendRun{cfg: cfg, client: c, topic: Topic, naming: newNaming(), epoch: time.Now()}
 	prefix := r.naming.prefix()
 	r.keys = make([]string, cfg.Streams)
 	for i := range r.keys {
@@ -144,8 +148,8 @@ func newAppendRun(cfg AppendConfig, c *client.Client) *appendRun {
 	return r
 }
 
-// drive lets the workers run for the warm-up and the measured time.
-func (r *appendRun) drive(ctx context.Context) error {
+// drive lets the workers run until the clock has closed the measured time.
+func (r *appendRun) drive(ctx context.Context, clock func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// The workers' calls have no context to watch: a select for each would be a good part of what a caller costs. When the run is
@@ -159,7 +163,7 @@ func (r *appendRun) drive(ctx context.Context) error {
 			}
 		})
 	}
-	err := r.clock(ctx)
+	err := clock(ctx)
 	wg.Wait()
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -191,6 +195,17 @@ func (r *appendRun) acknowledged(events int, started, answered time.Duration) {
 	}
 	r.events.Add(uint64(events))
 	r.hist.record(answered - started)
+	r.paused(int64(answered))
+}
+
+// paused books the time since the acknowledgement before.
+func (r *appendRun) paused(now int64) {
+	gap := now - max(r.latest.Swap(now), r.began.Load())
+	for longest := r.pause.Load(); gap > longest; longest = r.pause.Load() {
+		if r.pause.CompareAndSwap(longest, gap) {
+			return
+		}
+	}
 }
 
 func (r *appendRun) fail(err error) {
@@ -200,12 +215,13 @@ func (r *appendRun) fail(err error) {
 
 func (r *appendRun) result() AppendResult {
 	took := time.Duration(r.ends.Load() - r.began.Load())
+	r.paused(r.ends.Load())
 	c := r.cfg
 	res := AppendResult{
 		Concurrency: c.Concurrency, Size: c.Size, Batch: c.Batch, InFlight: c.InFlight, Streams: c.Streams, Expect: c.Expect,
 		Seconds: took.Seconds(), Events: r.events.Load(), EventsPerSecond: perSecond(r.events.Load(), took),
 		MiBPerSecond: perSecond(r.events.Load()*uint64(c.Size), took) / mib,
-		Latency:      r.hist.latency(), Failed: r.failed.Load(), Acknowledged: r.total.Load(),
+		Latency:      r.hist.latency(), PauseMs: millis(time.Duration(r.pause.Load())), Failed: r.failed.Load(), Acknowledged: r.total.Load(),
 	}
 	if err := r.first.Load(); err != nil {
 		res.FirstError = (*err).Error()

@@ -145,3 +145,32 @@ func TestARunCanBeCalledOff(t *testing.T) {
 		}
 	}
 }
+
+// The rates of a run that begins at 1,000 events/s and ends at 500.
+func TestGrowthComparesTheEndWithTheBeginning(t *testing.T) {
+	g := &growing{appendRun: newAppendRun(AppendConfig{Streams: 1, Size: 1}, nil)}
+	events := uint64(0)
+	for at := time.Duration(0); at <= 400*time.Second; at += growSample {
+		g.samples = append(g.samples, sample{at, events})
+		events += uint64(pick(at < 200*time.Second, 100, 50))
+	}
+	r := g.result(0)
+	if r.First != 1000 || r.Last != 500 || r.Window != 5 {
+		t.Errorf("%v/s at the beginning and %v/s at the end, over %v s", r.First, r.Last, r.Window)
+	}
+	if len(r.Rates) != 400 || r.Rates[100] != 1000 || r.Rates[300] != 500 {
+		t.Errorf("%d rates: %v", len(r.Rates), r.Rates)
+	}
+}
+
+func TestTheLongestPause(t *testing.T) {
+	r := newAppendRun(AppendConfig{Streams: 1, Size: 1}, nil)
+	r.began.Store(int64(time.Second))
+	for _, at := range []time.Duration{1100, 1200, 1700, 1750} {
+		r.acknowledged(1, (at-10)*time.Millisecond, at*time.Millisecond)
+	}
+	r.ends.Store(int64(1800 * time.Millisecond))
+	if got := r.result().PauseMs; got != 500 {
+		t.Errorf("the longest pause is told as %v ms", got)
+	}
+}

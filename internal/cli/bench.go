@@ -12,13 +12,15 @@ type benchCmd struct {
 	Append benchAppendCmd `cmd:"" help:"Append as fast as the acknowledgements come, then count the events again in the log."`
 	Read   benchReadCmd   `cmd:"" help:"Read a whole shard with one reader."`
 	Load   benchLoadCmd   `cmd:"" help:"Load random cold streams, one after another."`
+	Grow   benchGrowCmd   `cmd:"" help:"Let a log grow, and tell how the rate at its end compares with that at its beginning."`
+	Filter benchFilterCmd `cmd:"" help:"Read one type, one tag and one topic of many, beside everything."`
 	SSE    benchSSECmd    `cmd:"" name:"sse" help:"Open many followers by HTTP, and measure what they cost while nothing happens."`
 	Disk   benchDiskCmd   `cmd:"" help:"Probe a disk: how often it syncs, how fast it fills and writes."`
 }
 
 // Help is the long form of gesta bench --help.
 func (benchCmd) Help() string {
-	return `Append and load write to the topic "bench", which stays. The exit code is 1 when the result could not be verified.`
+	return `What is written goes to topics that begin with "bench", which stay. The exit code is 1 when the result could not be verified.`
 }
 
 type benchAppendCmd struct {
