@@ -146,6 +146,14 @@ func (s *Stepped) Offer() *Manifest {
 // ReportSnapshot tells a leader how a replica fared with what it was offered.
 func (s *Stepped) ReportSnapshot(id uint64, installed bool) { s.core.rep.ReportSnapshot(id, installed) }
 
+// ChangeConf changes the group's members, if this replica leads; Conf is who they are, as far as that is applied here.
+func (s *Stepped) ChangeConf(changes ...replica.ConfChange) error {
+	return s.core.rep.ChangeConf(changes...)
+}
+
+// Conf is the group's configuration as far as it is applied here.
+func (s *Stepped) Conf() replica.Conf { return s.core.rep.Conf() }
+
 // Cut is the doubtful last batch that was cut when the folder was opened, if any.
 func (s *Stepped) Cut() *seglog.Cut { return s.disk.Cut }
 

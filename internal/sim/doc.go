@@ -5,6 +5,9 @@
 // who crashes in the middle of it, and what the disk then forgets; who is cut off from whom) comes from one generator, and
 // nothing runs beside anything else.
 //
+// Nodes fall so far behind that they are offered segments, and fetch and install them over links that break and change bytes. Sealed
+// segments rot, and the newest one; in a third of the runs a fourth node joins from an empty folder.
+//
 // What is checked, at the end of each run and in part on the way:
 //
 //   - nothing acknowledged is lost: every event is where its caller was told, once;
@@ -12,5 +15,6 @@
 //   - offsets have no gaps, nor have the revisions of any stream;
 //   - conditions and heads are linearizable (porcupine, stream by stream);
 //   - a repeated id gets the first outcome; an answer that wrote nothing left nothing in the log;
+//   - damage is found where there is some and nowhere else, is never served, and none is left at the end;
 //   - the index gives what a plain fold of the log gives.
 package sim

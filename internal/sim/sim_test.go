@@ -20,10 +20,10 @@ var (
 func TestSeeds(t *testing.T) {
 	var total Stats
 	for seed := *first; seed < *first+uint64(*seeds); seed++ {
-		s, err := Run(Config{Seed: seed, Nodes: 3, Steps: *steps})
+		s, err := Run(Config{Seed: seed, Nodes: 3, Steps: *steps, Join: seed%3 == 0})
 		if err != nil {
 			var trace bytes.Buffer
-			_, again := Run(Config{Seed: seed, Nodes: 3, Steps: *steps, Trace: &trace})
+			_, again := Run(Config{Seed: seed, Nodes: 3, Steps: *steps, Join: seed%3 == 0, Trace: &trace})
 			_ = os.WriteFile(fmt.Sprintf("%s/seed-%d.trace", os.TempDir(), seed), trace.Bytes(), 0o600)
 			tail := trace.Bytes()
 			t.Fatalf("%v\nagain: %v\n…%s", err, again, tail[max(0, len(tail)-4000):])
@@ -31,7 +31,7 @@ func TestSeeds(t *testing.T) {
 		total.add(s)
 	}
 	t.Logf("%d seeds: %+v", *seeds, total)
-	if total.Acked == 0 || total.Conflicts == 0 || total.Repeated == 0 || total.Crashes == 0 || total.Elections < *seeds || total.Sealed == 0 || total.Cuts == 0 || total.Rotten == 0 || total.Refused == 0 || total.Broken == 0 || total.Installed == 0 || total.Repaired == 0 || total.Mended == 0 || total.Salvaged == 0 {
+	if total.Acked == 0 || total.Conflicts == 0 || total.Repeated == 0 || total.Crashes == 0 || total.Elections < *seeds || total.Sealed == 0 || total.Cuts == 0 || total.Rotten == 0 || total.Refused == 0 || total.Broken == 0 || total.Installed == 0 || total.Repaired == 0 || total.Mended == 0 || total.Salvaged == 0 || total.Changes == 0 {
 		t.Fatalf("the runs did not meet what they are about: %+v", total)
 	}
 }
@@ -77,6 +77,7 @@ func (s *Stats) add(o Stats) {
 	s.Repaired += o.Repaired
 	s.Mended += o.Mended
 	s.Salvaged += o.Salvaged
+	s.Changes += o.Changes
 }
 
 // TestFailedSeeds plays seeds that once broke a promise, each with what it had found.

@@ -29,6 +29,8 @@ import (
 type Config struct {
 	Seed  uint64
 	Nodes int
+	// Join lets one more node join the group on the way, from an empty folder.
+	Join bool
 	// Steps is how many actions the hostile part has.
 	Steps int
 	// Trace hears every action; nil for none.
@@ -47,6 +49,7 @@ type world struct {
 	history []*op
 	seen    map[uint64]replica.Entry // committed entries, as first applied anywhere
 	calm    bool
+	joiner  *node // is no member at first
 	rotten  *node
 	bitten  *node // whose sealed segments rot
 	clock   int64
@@ -62,6 +65,8 @@ type Stats struct {
 	Broken, Shipped, Installed int
 	// Bitten segments, damage Met by reads, segments Repaired and Mended, last segments Salvaged.
 	Bitten, Met, Repaired, Mended, Salvaged int
+	// Changes of the group's members that were proposed.
+	Changes int
 }
 
 // node is one member: its disk survives a crash, the rest does not.
@@ -105,6 +110,10 @@ func (w *world) play() error {
 			return err
 		}
 	}
+	if w.cfg.Join {
+		w.joiner = &node{id: uint64(w.cfg.Nodes + 1), disk: crashfs.New(w.rng.Uint64()), asleep: w.rng.IntN(w.cfg.Steps)}
+		w.nodes = append(w.nodes, w.joiner)
+	}
 	for i := range 4 {
 		w.clients = append(w.clients, newClient(w, i))
 	}
@@ -133,12 +142,10 @@ func (w *world) trace(format string, args ...any) {
 	}
 }
 
+// voters are the first members of the group; one that joins later is opened with them, too.
 func (w *world) voters() []uint64 {
 	var ids []uint64
-	for _, n := range w.nodes {
-		ids = append(ids, n.id)
-	}
-	for i := len(ids); i < w.cfg.Nodes; i++ {
+	for i := range w.cfg.Nodes {
 		ids = append(ids, uint64(i+1))
 	}
 	return ids
@@ -251,6 +258,8 @@ func (w *world) act() error {
 		return w.rotSealed(n)
 	case x < 997:
 		return w.scrub(n)
+	case x < 998:
+		w.join()
 	default:
 		w.heal()
 	}
@@ -495,8 +504,11 @@ func (w *world) settle() error {
 		if err := w.ship(n); err != nil {
 			return err
 		}
+		if i%200 == 0 {
+			w.join()
+		}
 		if i%20 == 0 {
-			if err := w.tick(n); err != nil {
+			if err := w.tick(w.nodes[i/20%len(w.nodes)]); err != nil {
 				return err
 			}
 		}
@@ -519,6 +531,9 @@ func (w *world) rested() bool {
 		if c.now != nil {
 			return false
 		}
+	}
+	if w.cfg.Join && !w.joined() {
+		return false
 	}
 	first := w.nodes[0].shard.Status()
 	for _, n := range w.nodes {
