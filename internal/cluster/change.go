@@ -52,8 +52,8 @@ func (h *Host) checkRemoval(member meta.Member) error {
 		if !slices.Contains(g.conf.Voters, member.Replica) {
 			continue
 		}
-		g.members = h.reachable(g.conf)
-		if !g.quorumWithout(member.Replica) {
+		g.Members = h.reachable(g.conf)
+		if !g.QuorumWithout(member.Replica) {
 			return errs.New(errs.Conflict, "without node %s, %s would have no quorum: too few of its other voters answer; bring them back first. When they are lost for good, see the page on recovery from a lost majority", member.Node, groupName(g.number)).
 				With("node", member.Node).With("group", fmt.Sprint(g.number))
 		}

@@ -84,7 +84,7 @@ func (h *Host) health() Health {
 		if local := h.local(g.number); local != nil && g.number != metaGroup {
 			s.Offset = local.Status().LastOffset
 		}
-		for _, m := range g.members {
+		for _, m := range g.Members {
 			s.Replicas = append(s.Replicas, ReplicaHealth{Node: h.name(m.ID), Learner: m.Learner, Active: m.Active, Match: m.Match})
 		}
 		out.Shards = append(out.Shards, s)

@@ -278,7 +278,7 @@ func (h *Host) Drain(ctx context.Context) error {
 		led := 0
 		for _, g := range h.groups() {
 			next := h.heir(&g)
-			if next != 0 || g.leads() && g.members == nil { // it leads since a moment, and does not know yet how the others are
+			if next != 0 || g.leads() && g.Members == nil { // it leads since a moment, and does not know yet how the others are
 				led++
 			}
 			if next != 0 {

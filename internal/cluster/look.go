@@ -179,25 +179,26 @@ func (h *Host) raise(ctx context.Context, members []meta.Member) error {
 
 // tend brings the members of a group that is led here one step nearer to what they shall be.
 func (h *Host) tend(g *group) error {
-	wanted, most := h.wanted(g)
-	if len(wanted) == 0 || len(g.members) == 0 {
+	step := g.Next(h.wanted(g))
+	if step.Transfer != 0 {
+		return g.control.Transfer(step.Transfer)
+	}
+	if len(step.Changes) == 0 {
 		return nil
 	}
-	for _, id := range wanted {
-		if !slices.ContainsFunc(g.members, func(m replica.Member) bool { return m.ID == id }) {
-			h.o.Logger.Info("adding a replica", "group", g.number, "replica", h.name(id))
-			return g.control.ChangeConf(replica.ConfChange{Change: replica.AddLearner, ID: id})
-		}
+	h.tellChanges(g, step.Changes)
+	return g.control.ChangeConf(step.Changes...)
+}
+
+func (h *Host) tellChanges(g *group, changes []replica.ConfChange) {
+	names := make([]string, len(changes))
+	for i, c := range changes {
+		names[i] = h.name(c.ID)
 	}
-	if ready := promotable(g, wanted, most); len(ready) > 0 {
-		h.o.Logger.Info("replicas have caught up and vote from now on", "group", g.number, "replicas", h.names(ready))
-		changes := make([]replica.ConfChange, len(ready))
-		for i, id := range ready {
-			changes[i] = replica.ConfChange{Change: replica.AddVoter, ID: id}
-		}
-		return g.control.ChangeConf(changes...)
+	does := map[replica.Change]string{
+		replica.AddLearner: "adding a replica", replica.AddVoter: "replicas have caught up and vote from now on", replica.Remove: "removing a replica",
 	}
-	return h.dismiss(g, wanted)
+	h.o.Logger.Info(does[changes[0].Change], "group", g.number, "replicas", names)
 }
 
 // wanted are the replicas that a group shall have, and how many of them may vote.
@@ -206,7 +207,7 @@ func (h *Host) wanted(g *group) (ids []uint64, most int) {
 		s, _ := h.meta.Shard(g.number)
 		return s.Replicas, len(s.Replicas)
 	}
-	for _, m := range g.members { // founders that have not described themselves yet stay
+	for _, m := range g.Members { // founders that have not described themselves yet stay
 		if _, gone := h.meta.Gone(m.ID); !gone {
 			ids = append(ids, m.ID)
 		}
@@ -219,55 +220,6 @@ func (h *Host) wanted(g *group) (ids []uint64, most int) {
 	return ids, mostVoters
 }
 
-// promotable are the learners that shall vote now: as many as make the number of voters what it shall be, all at once.
-func promotable(g *group, wanted []uint64, most int) (ready []uint64) {
-	voting := 0
-	for _, m := range g.members {
-		switch {
-		case !slices.Contains(wanted, m.ID):
-		case !m.Learner:
-			voting++
-		case g.follows(m):
-			ready = append(ready, m.ID)
-		}
-	}
-	missing := voters(len(wanted), most) - voting
-	if missing <= 0 || len(ready) < missing {
-		return nil
-	}
-	return ready[:missing]
-}
-
-// dismiss takes out a replica that shall not be there, once the others can do without it; a leader lets another lead first.
-func (h *Host) dismiss(g *group, wanted []uint64) error {
-	for _, m := range g.members {
-		if slices.Contains(wanted, m.ID) || !m.Learner && !h.replaced(g, wanted, m.ID) {
-			continue
-		}
-		if m.ID == h.id.Replica {
-			if next := successor(*g, h.id.Replica); next != 0 {
-				return g.control.Transfer(next)
-			}
-			continue
-		}
-		h.o.Logger.Info("removing a replica", "group", g.number, "replica", h.name(m.ID))
-		return g.control.ChangeConf(replica.ConfChange{Change: replica.Remove, ID: m.ID})
-	}
-	return nil
-}
-
-// replaced tells that a voter may go: those that stay decide without it, and none that shall vote in its place is still catching up.
-func (h *Host) replaced(g *group, wanted []uint64, id uint64) bool {
-	voting := 0
-	for _, m := range g.members {
-		if !m.Learner && slices.Contains(wanted, m.ID) {
-			voting++
-		}
-	}
-	catching := slices.ContainsFunc(g.members, func(m replica.Member) bool { return m.Learner && m.Active && slices.Contains(wanted, m.ID) })
-	return g.quorumWithout(id) && (!catching || voting >= voters(len(wanted), len(wanted)))
-}
-
 // handOver lets another replica lead a group that is led here: the one that shall, or any when this node drains.
 func (h *Host) handOver(g *group) {
 	reluctant := h.reluctant()
@@ -275,28 +227,21 @@ func (h *Host) handOver(g *group) {
 	if s, ok := h.meta.Shard(g.number); ok && g.number != metaGroup {
 		shall = s.Leader
 	}
-	next, unfit := uint64(0), h.unfit()
-	for _, m := range g.members {
-		if !unfit[m.ID] && m.ID == shall && m.ID != h.id.Replica && !m.Learner && g.follows(m) {
-			next = m.ID
-		}
-	}
-	if next == 0 && reluctant != "" {
-		if next = h.heir(g); next != 0 {
-			h.o.Logger.Warn("handing over the leadership", "group", g.number, "to", h.name(next), "reason", reluctant)
-		}
+	next := g.Leader(shall, h.unfit(), reluctant != "")
+	if next != 0 && next != shall {
+		h.o.Logger.Warn("handing over the leadership", "group", g.number, "to", h.name(next), "reason", reluctant)
 	}
 	if next != 0 {
 		_ = g.control.Transfer(next)
 	}
 }
 
-// heir is the best voter that is not reluctant itself.
+// heir is the best voter that is not reluctant itself; 0 when the group is not led here or nobody else can.
 func (h *Host) heir(g *group) uint64 {
-	unfit := h.unfit()
-	rest := *g
-	rest.members = slices.DeleteFunc(slices.Clone(g.members), func(m replica.Member) bool { return unfit[m.ID] })
-	return successor(rest, h.id.Replica)
+	if !g.leads() {
+		return 0
+	}
+	return g.Successor(h.unfit())
 }
 
 func (h *Host) name(id uint64) string {
@@ -313,11 +258,4 @@ func (h *Host) Name(id uint64) string {
 	}
 	m, _ := h.meta.Member(id)
 	return m.Node
-}
-
-func (h *Host) names(ids []uint64) (names []string) {
-	for _, id := range ids {
-		names = append(names, h.name(id))
-	}
-	return names
 }
