@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"path/filepath"
 	"slices"
 
 	"github.com/gesta-db/gesta/internal/errs"
@@ -128,7 +129,7 @@ type File struct {
 	Digest [32]byte
 }
 
-// OpenFile opens a sealed segment by its file's name.
+// OpenFile opens a sealed segment, or the index table beside one, by its file's name.
 func (h *Host) OpenFile(number uint32, name string) (*File, error) {
 	s := h.local(number)
 	if s == nil {
@@ -136,7 +137,7 @@ func (h *Host) OpenFile(number uint32, name string) (*File, error) {
 	}
 	o := h.o.Shard(number)
 	for _, seg := range s.Segments() {
-		if seg.Name != name || !seg.Sealed {
+		if !seg.Sealed || name != seg.Name && name != filepath.Base(shard.IndexFile("", seg.First)) {
 			continue
 		}
 		f, err := shard.OpenSegment(o.FS, o.Dir, number, name)

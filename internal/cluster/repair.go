@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gesta-db/gesta/internal/errs"
@@ -114,7 +115,7 @@ type hosted struct {
 func (h *Host) shardOptions(number uint32) shard.Options {
 	sh, _ := h.meta.Shard(number)
 	o := h.o.Shard(number)
-	o.Voters, o.Send = slices.Clone(sh.Initial), h.sender(number)
+	o.Voters, o.Send, o.Salvage = slices.Clone(sh.Initial), h.sender(number), true // which nobody alone does
 	o.Offered = func(m shard.Manifest) { h.offered(number, m) }
 	return o
 }
@@ -122,15 +123,15 @@ func (h *Host) shardOptions(number uint32) shard.Options {
 // host opens a replica and has its segments looked after.
 func (h *Host) host(number uint32) error {
 	o := h.shardOptions(number)
-	var scrubber *shard.Scrubber
+	var scrubber atomic.Pointer[shard.Scrubber] // the shard may meet damage before there is one; its first round meets it again
 	if l := o.Listener; l != nil {
 		heard := *l
 		heard.Damaged = func(err error) {
 			if l.Damaged != nil {
 				l.Damaged(err)
 			}
-			if scrubber != nil {
-				scrubber.Suspect(err)
+			if s := scrubber.Load(); s != nil {
+				s.Suspect(err)
 			}
 		}
 		o.Listener = &heard
@@ -142,8 +143,9 @@ func (h *Host) host(number uint32) error {
 		}
 	}
 	ctx, stop := context.WithCancel(h.context)
-	scrubber = shard.NewScrubber(h.scrubbing(&o), s)
-	h.running.Go(func() { scrubber.Run(ctx) })
+	scrubs := shard.NewScrubber(h.scrubbing(&o), s)
+	scrubber.Store(scrubs)
+	h.running.Go(func() { scrubs.Run(ctx) })
 	h.mu.Lock()
 	h.shards[number] = &hosted{s, stop}
 	h.mu.Unlock()
