@@ -66,8 +66,8 @@ func (l *lane) do(ctx context.Context, k *call) (Result, error) {
 			return res, nil
 		}
 		tried.failed(err)
-		if !err.retryable() {
-			return Result{}, tried.verdict(err)
+		if !err.retryable() || time.Until(k.ends) < l.road.ahead {
+			return Result{}, tried.verdict(err) // a try more would say less: only that it may have been written
 		}
 		if err := l.rest(ctx, k, tried.n); err != nil {
 			return Result{}, tried.verdict(err)
@@ -279,7 +279,8 @@ func (l *lane) send(s *session, calls []*call) error {
 	now := time.Now()
 	var field [32]byte
 	for _, k := range calls {
-		rest := max(k.ends.Sub(now), time.Millisecond)
+		rest := k.ends.Sub(now)
+		rest = max(rest-min(rest/8, l.road.ahead), time.Millisecond)
 		*data = appendCall(*data, uint64(k.slot), k.request, appendTimeout(field[:0], rest))
 	}
 	return s.stream.SendMsg(&outFrame{data})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -30,6 +31,8 @@ var gone = &call{}
 type road struct {
 	method string
 	desc   grpc.StreamDesc
+	// ahead is how much earlier than the caller the server stops waiting, at most: so that it can say what it waited for.
+	ahead time.Duration
 	// read makes of a reply's response what the caller gets, for a call that is answered.
 	read func(k *call, response []byte) (Result, error)
 }
@@ -43,6 +46,7 @@ var (
 	executeRoad = road{
 		method: gestav1.Entities_ExecuteStream_FullMethodName,
 		desc:   grpc.StreamDesc{StreamName: "ExecuteStream", ClientStreams: true, ServerStreams: true},
+		ahead:  250 * time.Millisecond,
 		read:   func(k *call, response []byte) (Result, error) { return Result{}, decodeOutcome(response, k.into) },
 	}
 )

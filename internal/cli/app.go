@@ -33,6 +33,10 @@ type commands struct {
 	Streams streamsCmd `cmd:"" group:"events" help:"List the streams of a topic."`
 	Cursors cursorsCmd `cmd:"" group:"events" help:"List, get, set and delete cursors: positions under names."`
 
+	Send    sendCmd    `cmd:"" group:"entities" help:"Send a command to an entity."`
+	State   stateCmd   `cmd:"" group:"entities" help:"Tell an entity's state, now or as it was."`
+	Conform conformCmd `cmd:"" group:"entities" help:"Hold a handler, in any language, against recorded frames of the protocol."`
+
 	Version    versionCmd    `cmd:"" group:"other" help:"Print the version."`
 	Completion completionCmd `cmd:"" group:"other" help:"Print a completion script for a shell."`
 }
@@ -42,7 +46,7 @@ const description = `Gesta, an event-sourcing database in one binary.
 Start a server with "gesta serve", or see one at work with "gesta demo".`
 
 // groups are the headings of the help.
-var groups = kong.Groups{"server": "Server:", "events": "Events:", "other": "Other:", "limits": "Limits:"}
+var groups = kong.Groups{"server": "Server:", "events": "Events:", "entities": "Entities:", "other": "Other:", "limits": "Limits:"}
 
 // app is one run of the command line.
 type app struct {
@@ -111,15 +115,15 @@ func checkText(args []string) error {
 	return nil
 }
 
-// joinAgo lets --from -2h be written so: elsewhere a word with a dash after a flag is far more often a forgotten value.
+// joinAgo lets --from -2h, and --at -2h, be written so: elsewhere a word with a dash after a flag is far more often a forgotten value.
 func joinAgo(args []string) []string {
 	var joined []string
 	for i := 0; i < len(args); i++ {
 		if args[i] == "--" {
 			return append(joined, args[i:]...)
 		}
-		if args[i] == "--from" && i+1 < len(args) && isAgo(args[i+1]) {
-			joined = append(joined, "--from="+args[i+1])
+		if (args[i] == "--from" || args[i] == "--at") && i+1 < len(args) && isAgo(args[i+1]) {
+			joined = append(joined, args[i]+"="+args[i+1])
 			i++
 			continue
 		}

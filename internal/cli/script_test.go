@@ -14,6 +14,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/gesta-db/gesta/client"
+	"github.com/gesta-db/gesta/examples/bank/account"
 	"github.com/gesta-db/gesta/internal/node"
 )
 
@@ -39,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"exits":    scriptExits,
 			"server":   scriptServer,
 			"bytes":    scriptBytes,
+			"handler":  scriptHandler,
 			"freeport": scriptFreePort,
 			"ready":    scriptReady,
 			"flip":     scriptFlip,
@@ -100,6 +103,23 @@ type (
 	serverKey     struct{}
 	runningServer struct{ stop func() }
 )
+
+// scriptHandler is "handler": serves accounts from then on.
+func scriptHandler(ts *testscript.TestScript, _ bool, _ []string) {
+	c, err := client.New(client.Options{Addrs: []string{ts.Getenv("GESTA_ADDR")}})
+	ts.Check(err)
+	ctx, stop := context.WithCancel(context.Background())
+	attached, served := make(chan string, 1), make(chan error, 1)
+	go func() {
+		served <- c.Serve(ctx, client.Service{Name: "bank", Kinds: []client.Kind{account.Entity}, OnAttach: func(node string) { attached <- node }})
+	}()
+	ts.Defer(func() {
+		stop()
+		ts.Check(<-served)
+		ts.Check(c.Close())
+	})
+	<-attached
+}
 
 // scriptFreePort is "freeport NAME…": each variable names an address where nothing listens.
 func scriptFreePort(ts *testscript.TestScript, _ bool, names []string) {
