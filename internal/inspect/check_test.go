@@ -337,6 +337,27 @@ func TestIndexDamage(t *testing.T) {
 	t.Logf("%d flips in %d files", n, len(names))
 }
 
+// TestInterruptedInstall finds the note of one, and nothing of what lies about in between.
+func TestInterruptedInstall(t *testing.T) {
+	disk := crashfs.New(1)
+	dir := ShardDir("data", ShardsDir, 1)
+	if err := disk.MkdirAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	f, err := disk.Create(filepath.Join(dir, "install"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	all := &Report{}
+	if err := newChecker(Options{FS: disk, Dir: "data"}, all, 1).check(); err != nil {
+		t.Fatal(err)
+	}
+	if len(all.Findings) != 1 || !all.Findings[0].Doubtful || filepath.Base(all.Findings[0].File) != "install" {
+		t.Fatalf("%+v", all.Findings)
+	}
+}
+
 // TestNoFolder tells what is no data folder, and what is in use.
 func TestNoFolder(t *testing.T) {
 	disk := crashfs.New(1)

@@ -33,7 +33,8 @@ type Finding struct {
 	File    string `json:"file"`
 	Offset  int64  `json:"offset"`
 	Message string `json:"message"`
-	// Doubtful is the one last batch that a power cut may have torn: a node cuts it at its next start, and says so.
+	// Doubtful is what a node settles at its next start: the one last batch that a power cut may have torn, which it cuts, and says so;
+	// or an install of segments that was interrupted.
 	Doubtful bool `json:"doubtful,omitempty"`
 }
 

@@ -142,6 +142,13 @@ func readNote(fsys vfs.FS, dir string) (doubt uint64, m Manifest, noted bool, er
 	return binary.LittleEndian.Uint64(b[4:]), m, err == nil, err
 }
 
+// Installing tells that a folder is on its way from one log to another, and by which note: the next Open ends it.
+func Installing(fsys vfs.FS, dir string) (note string, ok bool) {
+	note = filepath.Join(dir, noteName)
+	_, err := fsys.Stat(note)
+	return note, err == nil
+}
+
 // finishInstall does what the note says, if there is one. It comes first whenever a folder is opened.
 func finishInstall(cfg Config, fsys vfs.FS, dir string) error {
 	doubt, m, noted, err := readNote(fsys, dir)
