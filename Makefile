@@ -3,6 +3,8 @@
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 FUZZTIME  ?= 30s
+DURATION  ?= 10m
+SEED      ?= 0
 BENCH     ?=
 COUNT     ?= 1
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
@@ -18,10 +20,10 @@ TOOLS := bin/tools/buf
 BUF   := PATH="$(CURDIR)/bin/tools:$$PATH" bin/tools/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint unit deploy generate baseline release bench fuzz clean
+.PHONY: help build demo test lint unit deploy generate baseline release bench fuzz soak-hostile clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/gesta
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/gesta
@@ -63,6 +65,9 @@ generate: $(TOOLS) ## generate the code of the .proto files
 
 baseline: $(TOOLS) ## at a release: keep the protocol that later versions are checked against
 	$(BUF) build --exclude-source-info -o api/baseline.binpb
+
+soak-hostile: ## kill, freeze and cut off real nodes for DURATION (10m), as SEED says; needs root
+	CGO_ENABLED=0 go test -count=1 -v -timeout 0 -run TestSoak ./internal/hostile -soak $(DURATION) -seed $(SEED)
 
 release: ## cross-compile into dist/, with checksums
 	rm -rf dist && mkdir dist

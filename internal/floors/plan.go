@@ -101,6 +101,7 @@ var plan = map[string]place{
 	"internal/floors": {floor: house},
 	"internal/docs":   {floor: house}, // tests of the pages; it knows the product as its users do
 
+	"internal/hostile":  {floor: house, may: []string{"client"}},                       // tests of the binary
 	"internal/examples": {floor: house, may: []string{"client", "client/conformance"}}, // tests of the examples in other languages
 
 	"cmd/gesta": {floor: house, may: []string{"internal/cli"}},
