@@ -22,6 +22,7 @@ type commands struct {
 	Status  statusCmd  `cmd:"" group:"server" help:"Tell how a server and its shards are."`
 	Cluster clusterCmd `cmd:"" group:"server" help:"Tell how the nodes of a cluster are, and change what they do."`
 	Shards  shardsCmd  `cmd:"" group:"server" help:"List the shards of a cluster, and add one."`
+	Recover recoverCmd `cmd:"" group:"server" help:"Make a stopped node the only one of its cluster: the last resort after most nodes were lost."`
 	Check   checkCmd   `cmd:"" group:"server" help:"Verify a data folder offline: every checksum, offset, revision, and the index."`
 	Bench   benchCmd   `cmd:"" group:"server" help:"Measure a running server, or the disk under it."`
 

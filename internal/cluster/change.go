@@ -54,7 +54,7 @@ func (h *Host) checkRemoval(member meta.Member) error {
 		}
 		g.Members = h.reachable(g.conf)
 		if !g.QuorumWithout(member.Replica) {
-			return errs.New(errs.Conflict, "without node %s, %s would have no quorum: too few of its other voters answer; bring them back first. When they are lost for good, see the page on recovery from a lost majority", member.Node, groupName(g.number)).
+			return errs.New(errs.Conflict, "without node %s, %s would have no quorum: too few of its other voters answer; bring them back first. When they are lost for good, see gesta recover", member.Node, groupName(g.number)).
 				With("node", member.Node).With("group", fmt.Sprint(g.number))
 		}
 	}

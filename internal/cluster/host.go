@@ -30,6 +30,7 @@ type Host struct {
 	own    Health
 	heard  map[uint64]heard
 
+	lineages map[uint32]*shard.Lineage
 	fetching map[uint32]bool // shards whose replicas here catch up by segments
 	pace     shard.Pace
 
@@ -46,7 +47,7 @@ type Host struct {
 
 // New makes a host that answers its peers from now on; Open makes it one of them.
 func New(o Options) *Host {
-	h := &Host{o: o, id: o.Identity, known: map[uint64]string{}, shards: map[uint32]*hosted{}, fetching: map[uint32]bool{}, pace: shard.Budget(catchUpRate), routes: map[uint32]*Route{}, heard: map[uint64]heard{}, nudged: make(chan struct{}, 1)}
+	h := &Host{o: o, id: o.Identity, known: map[uint64]string{}, shards: map[uint32]*hosted{}, fetching: map[uint32]bool{}, lineages: map[uint32]*shard.Lineage{}, pace: shard.Budget(catchUpRate), routes: map[uint32]*Route{}, heard: map[uint64]heard{}, nudged: make(chan struct{}, 1)}
 	h.serving.Store(&map[string][]uint64{})
 	h.context, h.stop = context.WithCancel(context.Background())
 	return h
@@ -81,6 +82,11 @@ func (h *Host) Open(ctx context.Context) error {
 	h.mu.Unlock()
 	if err := h.openShards(); err != nil {
 		return err
+	}
+	if h.o.Recovered != nil {
+		if err := h.recover(ctx); err != nil {
+			return fmt.Errorf("end the forced recovery: %w", err)
+		}
 	}
 	h.running.Go(h.run)
 	return nil

@@ -73,6 +73,8 @@ type Options struct {
 	Shard  func(number uint32) shard.Options
 	Clock  clock.Clock
 	Logger *slog.Logger
+	// Recovered is set when the folder was made the only one of its cluster by force: Open ends the recovery, and then calls it.
+	Recovered func() error
 	// Removed, which may be nil, hears that this node was removed from the cluster: then it can only stop.
 	Removed func(error)
 }

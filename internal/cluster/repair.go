@@ -116,6 +116,8 @@ func (h *Host) shardOptions(number uint32) shard.Options {
 	sh, _ := h.meta.Shard(number)
 	o := h.o.Shard(number)
 	o.Voters, o.Send, o.Salvage = slices.Clone(sh.Initial), h.sender(number), true // which nobody alone does
+	h.noteLineage(sh)
+	o.Lineage = h.lineage(number)
 	o.Offered = func(m shard.Manifest) { h.offered(number, m) }
 	return o
 }

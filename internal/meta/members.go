@@ -45,6 +45,15 @@ type Shard struct {
 	// Leader is the replica that shall lead when nothing speaks against it; 0: any.
 	Leader  uint64    `json:"leader,omitempty"`
 	Created time.Time `json:"created"`
+	// History and Forks say how the shard's log was forked by forced recoveries; 0 and none: never.
+	History uint64 `json:"history,omitempty"`
+	Forks   []Fork `json:"forks,omitempty"`
+}
+
+// Fork is where a forced recovery left an older history: what it had up to Offset is in the log, what came after is not.
+type Fork struct {
+	History uint64 `json:"history"`
+	Offset  uint64 `json:"offset"`
 }
 
 // removal takes a member out of the cluster.
@@ -125,6 +134,9 @@ func (s *state) putShard(sh *Shard, limit int) error {
 	case !known && limit > 0 && len(s.Shards) >= limit:
 		return errs.New(errs.TooLarge, "there are %d shards, the limit", len(s.Shards)).With("limit", "shards")
 	case known:
+		if next.History == 0 {
+			next.History, next.Forks = was.History, was.Forks
+		}
 		next.Initial, next.Factor, next.Created = was.Initial, was.Factor, was.Created
 	}
 	s.Shards = maps.Clone(s.Shards)

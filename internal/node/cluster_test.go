@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -16,8 +17,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
+	"github.com/gesta-db/gesta/api/position"
 	"github.com/gesta-db/gesta/internal/cluster"
 	"github.com/gesta-db/gesta/internal/errs"
+	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/gateway"
 	"github.com/gesta-db/gesta/internal/vfs"
 )
@@ -491,4 +494,69 @@ func TestAnyNodeShowsAndChangesTheCluster(t *testing.T) {
 		n, err := c.nodes[other].gate.ClusterNode(gateway.Caller{}, gone)
 		return err == nil && n.State == gateway.NodeSilent
 	})
+}
+
+// Two of three nodes are lost for good: the third goes on alone with what it has, in a new history, and others join again.
+func TestRecoveryFromALostMajority(t *testing.T) {
+	c := newCrew(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.puts("n1", "a", 3)
+	c.heads("a", 3)
+	early := c.position("n1")
+	c.drop("n3") // what comes now it will never have
+	c.puts("n1", "a", 2)
+	late := c.position("n1")
+	c.drop("n1")
+	c.drop("n2")
+
+	if _, err := Recover(vfs.OS(), c.conf["n3"].Data); err != nil {
+		t.Fatal(err)
+	}
+	c.start("n3")
+	c.puts("n3", "a", 4)
+	c.heads("a", 7)
+
+	door := c.nodes["n3"].shardDoor()
+	read := func(p position.Position) (int, error) {
+		r, err := door.Read(within(t), event.ReadSpec{Scope: event.ScopeAll, From: event.Point{Kind: event.AtPosition, Position: p}})
+		if err != nil {
+			return 0, err
+		}
+		defer r.Close()
+		b, err := r.Next(within(t))
+		return len(b.Events), err
+	}
+	if n, err := read(early); err != nil || n != 4 {
+		t.Errorf("from before the fork: %d events, %v", n, err)
+	}
+	if _, err := read(late); errs.CodeOf(err) != errs.Invalid {
+		t.Errorf("from beyond the fork: %v", err)
+	}
+	if n, err := read(c.position("n3")); err != io.EOF || n != 0 {
+		t.Errorf("from the end: %d events, %v", n, err)
+	}
+
+	conf := c.config("n4")
+	conf.Cluster.Join = c.conf["n3"].Cluster.PeerListen
+	c.conf["n4"] = conf
+	c.start("n4")
+	c.until("n4 has everything", func() bool {
+		l := c.host("n4").Route(1).Local()
+		return l != nil && l.Status().LastOffset == 7 && l.Status().History == c.position("n3").History
+	})
+	back, err := Start(within(t), c.conf["n1"])
+	if err == nil {
+		_ = back.Close(gone())
+		c.until("n1 is not taken in", func() bool { _, member := c.memberOf(c.nodes["n3"], "n1"); return !member })
+	}
+}
+
+// position is where the shard ends.
+func (c *crew) position(name string) position.Position {
+	c.t.Helper()
+	_, p, err := c.nodes[name].shardDoor().Head(within(c.t), []byte("orders"), []byte("a"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return p
 }

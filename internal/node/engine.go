@@ -44,6 +44,13 @@ func openEngine(f *folder, c *Config, l listeners, m *metrics, log *slog.Logger,
 		Keep:     f.belong, Clock: clock.System(), Logger: log, Removed: removed,
 		Shard: func(number uint32) shard.Options { return shardOptions(f, c, m, log, number) },
 	}
+	recovering, err := f.recovering()
+	if err != nil {
+		return nil, fmt.Errorf("forced recovery: %w", err)
+	}
+	if recovering {
+		o.Recovered = f.recovered
+	}
 	if l.peer != nil {
 		if e.peers, err = newPeers(c, f, log, version); err != nil {
 			return nil, err

@@ -60,7 +60,7 @@ func makeFolder(fsys vfs.FS, dir string) error {
 
 // ours are the names that a folder without node.yaml may have: what a crash while it was made leaves behind, and what a
 // volume has of its own.
-var ours = []string{lockName, identityTemp, "lost+found", ".DS_Store"}
+var ours = []string{lockName, recoverName, identityTemp, "lost+found", ".DS_Store"}
 
 // checkOurs refuses a folder that holds something else, before anything is written to it.
 func checkOurs(fsys vfs.FS, dir string) error {

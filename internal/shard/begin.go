@@ -81,8 +81,8 @@ func (r *reader) fromNumber(n uint64) error {
 func (r *reader) fromPosition(p event.Point) error {
 	here := r.s.position(r.end)
 	at := p.Position
-	if at.Shard != here.Shard || at.History != here.History {
-		return errs.New(errs.Invalid, "this position belongs to another cluster or history: its events may not be these; start from start, or from a time").With("field", "from")
+	if at.Shard != here.Shard || !r.s.o.Lineage.holds(r.s.status.Load().own, at) {
+		return errs.New(errs.Invalid, "this position belongs to another cluster, or to a history beyond the place where a recovery or restore left it: its events may not be these; start from start, or from a time").With("field", "from")
 	}
 	if at.Offset > r.end {
 		return errs.New(errs.Invalid, "this position is beyond the end of the shard (offset %d): it cannot come from here; start from start, or from a time", r.end).With("field", "from")

@@ -101,7 +101,7 @@ func (s *Shard) Head(ctx context.Context, topic, key []byte) (event.Head, positi
 }
 
 func (s *Shard) position(offset uint64) position.Position {
-	return position.Position{Shard: s.o.Number, History: s.status.Load().History, Offset: offset}
+	return position.Position{Shard: s.o.Number, History: s.o.Lineage.history(s.status.Load().own), Offset: offset}
 }
 
 // Streams lists a topic's streams in the byte order of their keys.

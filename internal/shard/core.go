@@ -26,6 +26,8 @@ type Config struct {
 	Limits  limits.Limits
 	// NewHistory draws the number of a new shard's history.
 	NewHistory func() uint64
+	// Lineage says how the log was forked; nil: never.
+	Lineage *Lineage
 	// Salt draws the number of each segment file; nil: from the system.
 	Salt func() uint64
 	// Behind is how many segments before the active one are given to other replicas as entries; 0: 4.
@@ -307,5 +309,5 @@ func (c *Core) fail(t *task, err error) {
 }
 
 func (c *Core) position(offset uint64) position.Position {
-	return position.Position{Shard: c.cfg.Number, History: c.settings.History, Offset: offset}
+	return position.Position{Shard: c.cfg.Number, History: c.cfg.Lineage.history(c.settings.History), Offset: offset}
 }

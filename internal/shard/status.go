@@ -13,6 +13,7 @@ import (
 type Status struct {
 	replica.Status
 	History          uint64
+	own              uint64 // the history that the log began with
 	LastOffset       uint64
 	Serving          bool
 	Segments         int
@@ -31,7 +32,7 @@ type Status struct {
 
 // publish shows the core's state to other goroutines.
 func (s *Shard) publish() {
-	s.status.Store(&Status{Status: s.core.rep.Status(), History: s.core.settings.History, LastOffset: s.core.lastOffset, Serving: s.core.serving, segment: s.core.segment, window: s.core.settings, Members: s.members, Conf: s.core.rep.Conf()})
+	s.status.Store(&Status{Status: s.core.rep.Status(), History: s.core.cfg.Lineage.history(s.core.settings.History), own: s.core.settings.History, LastOffset: s.core.lastOffset, Serving: s.core.serving, segment: s.core.segment, window: s.core.settings, Members: s.members, Conf: s.core.rep.Conf()})
 }
 
 // Status tells how the shard is.
