@@ -41,7 +41,8 @@ const (
 
 // Options says how to reach the servers. The zero value reaches a local one.
 type Options struct {
-	// Addrs are the nodes, each HOST:PORT; default DefaultAddr. The next one is tried when one is unavailable or has no leader.
+	// Addrs are nodes of one cluster, each HOST:PORT; default DefaultAddr. One of them that answers is enough: the others are
+	// learned from it. Another node is tried when one is unavailable or has no leader.
 	Addrs []string
 	// TLS, when set, encrypts and verifies; nil: plain text.
 	TLS *tls.Config
@@ -57,19 +58,14 @@ type Options struct {
 // Client is a connection to a Gesta cluster.
 type Client struct {
 	opts     Options
-	nodes    []node
-	current  atomic.Uint32 // index into nodes; grows, taken modulo
-	contact  atomic.Bool   // some server has answered once
+	nodes    nodes
+	contact  atomic.Bool // some server has answered once
+	learning sync.WaitGroup
 	ctx      context.Context
 	stop     context.CancelFunc
 	appends  *lane
 	executes *lane
 	once     sync.Once
-}
-
-type node struct {
-	addr string
-	conn *grpc.ClientConn
 }
 
 // New prepares a client; it connects on first use. Errors are [CodeInvalid].
@@ -89,13 +85,15 @@ func New(o Options) (*Client, error) {
 	for _, addr := range o.Addrs {
 		conn, err := grpc.NewClient(passthrough+addr, dialOptions(o)...)
 		if err != nil {
-			c.closeConns()
+			c.nodes.close()
 			c.stop()
 			return nil, &Error{Code: CodeInvalid, Message: "the address " + addr + " cannot be used: " + err.Error(), cause: err}
 		}
-		c.nodes = append(c.nodes, node{addr, conn})
+		c.nodes.given(addr, conn)
 	}
 	c.appends, c.executes = newLane(c, &appendRoad), newLane(c, &executeRoad)
+	c.nodes.moved = func() { c.appends.nudge(); c.executes.nudge() }
+	c.learning.Go(c.learn)
 	return c, nil
 }
 
@@ -106,25 +104,11 @@ func (c *Client) Close() error {
 		c.stop()
 		c.appends.close()
 		c.executes.close()
-		c.closeConns()
+		c.learning.Wait()
+		c.nodes.close()
 	})
 	return nil
 }
-
-func (c *Client) closeConns() {
-	for _, n := range c.nodes {
-		n.conn.Close() // only tells that it was closed before
-	}
-}
-
-// node returns the one in use and its turn, which next wants.
-func (c *Client) node() (node, uint32) {
-	turn := c.current.Load()
-	return c.nodes[turn%uint32(len(c.nodes))], turn
-}
-
-// next moves on from the node of that turn, unless somebody already has.
-func (c *Client) next(turn uint32) { c.current.CompareAndSwap(turn, turn+1) }
 
 func checkOptions(o Options) error {
 	for _, addr := range o.Addrs {

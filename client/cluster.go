@@ -49,6 +49,7 @@ type ClusterReplica struct {
 	Applied uint64 `json:"applied_index"`
 	Lag     uint64 `json:"lag_entries"` // how many entries it was behind its leader
 	Stopped string `json:"stopped,omitempty"`
+	Leader  string `json:"leader,omitempty"` // the node that it takes for its group's leader
 }
 
 // Shard is a log of the cluster and where its replicas are to be.
@@ -89,7 +90,7 @@ func clusterNode(m *gestav1.ClusterNode) ClusterNode {
 	}
 	for _, r := range m.GetReplicas() {
 		n.Replicas = append(n.Replicas, ClusterReplica{
-			Shard: r.GetShard(), Role: r.GetRole(), Term: r.GetTerm(), Applied: r.GetAppliedIndex(), Lag: r.GetLagEntries(), Stopped: r.GetStopped(),
+			Shard: r.GetShard(), Role: r.GetRole(), Term: r.GetTerm(), Applied: r.GetAppliedIndex(), Lag: r.GetLagEntries(), Stopped: r.GetStopped(), Leader: r.GetLeader(),
 		})
 	}
 	return n

@@ -134,10 +134,7 @@ func (l *lane) enqueue(k *call) {
 		l.sweeping = true
 		l.sweeper = time.AfterFunc(sweepEvery, l.sweep)
 	}
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.nudge()
 }
 
 // wait returns when the call has an outcome in k.res and k.err, which may be that ctx ended.
@@ -213,6 +210,9 @@ func (l *lane) run() {
 // flush sends the queue and returns the session it ended with.
 func (l *lane) flush(s *session) *session {
 	for l.client.ctx.Err() == nil {
+		if s == nil && !l.queued() {
+			return nil
+		}
 		if s == nil {
 			var err *Error
 			if s, err = l.connect(); err != nil {
@@ -222,6 +222,12 @@ func (l *lane) flush(s *session) *session {
 			l.mu.Lock()
 			l.session = s
 			l.mu.Unlock()
+		}
+		if wait, left := l.move(s); wait {
+			return s
+		} else if left {
+			s = nil
+			continue
 		}
 		calls := l.take(s)
 		if len(calls) == 0 {
@@ -233,12 +239,45 @@ func (l *lane) flush(s *session) *session {
 			}
 			l.lost(s)
 			s = nil
-			if !l.queued() {
-				return nil
-			}
 		}
 	}
 	return s
+}
+
+// move ends a session with a node that is no longer the one to append at. The order within a stream is that of one session, so
+// it waits until everything that was sent is answered.
+func (l *lane) move(s *session) (wait, left bool) {
+	if l.client.nodes.append() == s.node {
+		l.mu.Lock()
+		s.moving = false
+		l.mu.Unlock()
+		return false, false
+	}
+	l.mu.Lock()
+	s.moving = true
+	idle := s.idle()
+	l.mu.Unlock()
+	if !idle {
+		return true, false
+	}
+	s.cancel()
+	l.lost(s)
+	return false, true
+}
+
+// nudge has the sender look again.
+func (l *lane) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// busy tells whether calls are under way.
+func (l *lane) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.live > 0
 }
 
 func (l *lane) queued() bool {

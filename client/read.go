@@ -74,7 +74,7 @@ type Reader struct {
 	stream   grpc.ClientStream
 	cancel   context.CancelFunc
 	addr     string
-	turn     uint32
+	node     *node
 	in       inFrame
 	rest     []byte     // of the frame, not yet decoded
 	chunk    []Recorded // memory for the next events

@@ -134,20 +134,20 @@ func (r *Reader) open() *Error {
 	if token := r.Position(); token != "" {
 		r.from = "pos:" + token
 	}
-	n, turn := r.client.node()
+	n := r.client.nodes.use()
 	var ctx context.Context
 	ctx, r.cancel = context.WithCancel(telling(r.ctx))
 	stream, err := n.conn.NewStream(ctx, &readDesc, gestav1.Log_Read_FullMethodName, grpc.ForceCodecV2(rawCodec{}))
 	if err == nil {
-		r.stream, r.addr, r.turn, r.live = stream, n.addr, turn, false
+		r.stream, r.addr, r.node, r.live = stream, n.addr, n, false
 		err = r.ask()
 	}
 	if err != nil {
 		r.cancel()
 		r.stream = nil
 		e, _ := errorOf(n.addr, err)
-		e.final = e.final || e.Code == CodeUnavailable && !r.client.contact.Load() && r.tried.n+1 >= len(r.client.nodes)
-		r.turn = turn
+		e.final = e.final || e.Code == CodeUnavailable && !r.client.contact.Load() && r.tried.n+1 >= r.client.nodes.count()
+		r.node = n
 		return e
 	}
 	return nil
@@ -185,9 +185,9 @@ func (r *Reader) again(e *Error) error {
 	if now.Sub(r.quiet) > r.client.opts.Timeout {
 		return r.tried.verdict(givenUp(false, context.DeadlineExceeded))
 	}
-	r.client.next(r.turn)
-	if r.tried.n%len(r.client.nodes) == 0 {
-		_ = sleep(r.ctx, pause(r.tried.n/len(r.client.nodes))) // its end is seen by the next attempt
+	r.client.nodes.leave(r.node)
+	if r.tried.n%r.client.nodes.count() == 0 {
+		_ = sleep(r.ctx, pause(r.tried.n/r.client.nodes.count())) // its end is seen by the next attempt
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func (c *Client) Serve(ctx context.Context, s Service) error {
 		return err
 	}
 	for n := 0; ; n++ {
-		node, turn := c.node()
+		node := c.nodes.use()
 		a := &attachment{service: &s, worker: w, addr: node.addr}
 		err := a.run(ctx, c, node.conn, hello)
 		w.reset()
@@ -118,7 +118,7 @@ func (c *Client) Serve(ctx context.Context, s Service) error {
 		if a.welcomed {
 			n = 0
 		}
-		c.next(turn)
+		c.nodes.leave(node)
 		s.Logger.Warn("the handler attaches again", "node", node.addr, "reason", reasonOf(err))
 		if err := sleep(ctx, pause(n+1)); err != nil {
 			return nil

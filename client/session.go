@@ -16,12 +16,13 @@ type session struct {
 	stream grpc.ClientStream
 	cancel context.CancelFunc
 	addr   string
-	turn   uint32 // of the node in the client's round
+	node   *node
 	slots  []*call
 	free   []uint32
 	ended  chan struct{} // closed by the receiver, after err
 	err    error
 	leave  bool // the node is not the one to ask; written by the receiver before ended is closed
+	moving bool // the sender opens another as soon as all calls here are answered; guarded by the lane's lock
 }
 
 // gone stands in a slot whose caller no longer waits: the slot is free when the server has answered.
@@ -33,6 +34,8 @@ type road struct {
 	desc   grpc.StreamDesc
 	// ahead is how much earlier than the caller the server stops waiting, at most: so that it can say what it waited for.
 	ahead time.Duration
+	// leaves tells whether an unavailable answer means that another node should be asked.
+	leaves func(e *Error) bool
 	// read makes of a reply's response what the caller gets, for a call that is answered.
 	read func(k *call, response []byte) (Result, error)
 }
@@ -41,28 +44,30 @@ var (
 	appendRoad = road{
 		method: gestav1.Log_AppendStream_FullMethodName,
 		desc:   grpc.StreamDesc{StreamName: "AppendStream", ClientStreams: true, ServerStreams: true},
+		leaves: func(*Error) bool { return true },
 		read:   func(_ *call, response []byte) (Result, error) { return decodeResult(response) },
 	}
 	executeRoad = road{
 		method: gestav1.Entities_ExecuteStream_FullMethodName,
 		desc:   grpc.StreamDesc{StreamName: "ExecuteStream", ClientStreams: true, ServerStreams: true},
 		ahead:  250 * time.Millisecond,
+		leaves: func(e *Error) bool { return e.Details["reason"] == "draining" }, // not for want of a handler: commands of other kinds are under way
 		read:   func(k *call, response []byte) (Result, error) { return Result{}, decodeOutcome(response, k.into) },
 	}
 )
 
 // open starts a session with the node in use. The error says that nothing was sent.
 func (l *lane) open() (*session, *Error) {
-	n, turn := l.client.node()
+	n := l.client.nodes.append()
 	ctx, cancel := context.WithCancel(l.client.ctx)
 	stream, err := n.conn.NewStream(ctx, &l.road.desc, l.road.method, grpc.ForceCodecV2(rawCodec{}))
 	if err != nil {
 		cancel()
 		e, _ := errorOf(n.addr, err)
-		l.client.next(turn)
+		l.client.nodes.leave(n)
 		return nil, e
 	}
-	s := &session{stream: stream, cancel: cancel, addr: n.addr, turn: turn, ended: make(chan struct{})}
+	s := &session{stream: stream, cancel: cancel, addr: n.addr, node: n, ended: make(chan struct{})}
 	go l.receive(s)
 	return s, nil
 }
@@ -70,10 +75,11 @@ func (l *lane) open() (*session, *Error) {
 // connect opens a session with the first node that accepts one.
 func (l *lane) connect() (*session, *Error) {
 	var e *Error
-	for range l.client.nodes {
+	for range l.client.nodes.count() {
 		var s *session
 		if s, e = l.open(); e == nil {
 			l.client.contact.Store(true)
+			l.client.nodes.ask()
 			return s, nil
 		}
 	}
@@ -127,6 +133,7 @@ func (l *lane) receive(s *session) {
 			}
 		}
 		clear(calls)
+		l.emptied(s)
 		if s.leave {
 			return
 		}
@@ -153,17 +160,32 @@ func (l *lane) answered(s *session, replies []reply, calls []*call) ([]*call, er
 // deliver hands a call its outcome, and tells whether another node should be asked from now on.
 func (l *lane) deliver(k *call, r *reply) (leave bool) {
 	res, err := r.outcome(l.road, k)
-	if err != nil && len(l.client.nodes) > 1 {
-		leave = err.Code == CodeNoLeader || err.Code == CodeUnavailable
+	if err != nil && l.client.nodes.count() > 1 {
+		leave = err.Code == CodeNoLeader || err.Code == CodeUnavailable && l.road.leaves(err)
 	}
 	l.complete(k, res, err)
 	return leave
 }
 
+// idle tells whether all calls of the session are answered; with the lock held.
+func (s *session) idle() bool { return len(s.free) == len(s.slots) }
+
+// emptied wakes the sender when it waits for the session's last answer.
+func (l *lane) emptied(s *session) {
+	l.mu.Lock()
+	wake := s.moving && s.idle()
+	l.mu.Unlock()
+	if wake {
+		l.nudge()
+	}
+}
+
 // lost is called by the sender when the session has ended: what was under way has an open outcome.
 func (l *lane) lost(s *session) {
 	<-s.ended
-	l.client.next(s.turn)
+	if !s.moving {
+		l.client.nodes.leave(s.node)
+	}
 	l.mu.Lock()
 	l.session = nil
 	var calls []*call

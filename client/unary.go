@@ -24,7 +24,7 @@ func unary[M any](ctx context.Context, c *Client, kind effect, call func(context
 	var none M
 	var tried attempts
 	for {
-		n, turn := c.node()
+		n := c.nodes.use()
 		m, err := call(ctx, n.conn)
 		if err == nil {
 			c.contact.Store(true)
@@ -35,14 +35,14 @@ func unary[M any](ctx context.Context, c *Client, kind effect, call func(context
 		if !e.retryable() || kind == writing && e.Code == CodeUnknownOutcome {
 			return none, tried.verdict(e)
 		}
-		c.next(turn)
-		if tried.n%len(c.nodes) != 0 {
+		c.nodes.leave(n)
+		if tried.n%c.nodes.count() != 0 {
 			continue
 		}
 		if !c.contact.Load() {
 			return none, e
 		}
-		if err := sleep(ctx, pause(tried.n/len(c.nodes))); err != nil {
+		if err := sleep(ctx, pause(tried.n/c.nodes.count())); err != nil {
 			return none, tried.verdict(&Error{Code: CodeUnavailable, Message: "no answer in time", cause: err, final: true})
 		}
 	}

@@ -115,7 +115,7 @@ func TestTopicsAndStreams(t *testing.T) {
 		t.Error(err)
 	}
 	s, err := c.Status(ctx)
-	if err != nil || s.NodeID != "n1" || s.Addr != c.nodes[0].addr || s.Uptime != time.Minute || s.Shards[0].LastOffset != 9 {
+	if err != nil || s.NodeID != "n1" || s.Addr != c.nodes.all[0].addr || s.Uptime != time.Minute || s.Shards[0].LastOffset != 9 {
 		t.Errorf("%+v %v", s, err)
 	}
 }
@@ -235,7 +235,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 	c, err := New(Options{})
-	if err != nil || c.nodes[0].addr != DefaultAddr || c.Close() != nil {
+	if err != nil || c.nodes.all[0].addr != DefaultAddr || c.Close() != nil {
 		t.Error(err)
 	}
 }

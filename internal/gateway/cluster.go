@@ -54,6 +54,7 @@ type ClusterReplica struct {
 	Role               string // leader, follower, candidate or learner
 	Term, Applied, Lag uint64
 	Stopped            string
+	Leader             string // the node that it takes for its group's leader
 }
 
 // ShardPlace is where the replicas of a shard are to be.

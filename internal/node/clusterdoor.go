@@ -73,7 +73,7 @@ func nodeOf(n cluster.Node, told map[uint32]word) gateway.ClusterNode {
 			role = "learner"
 		}
 		out.Replicas = append(out.Replicas, gateway.ClusterReplica{
-			Shard: s.Shard, Role: role, Term: s.Term, Applied: s.Applied, Lag: max(w.applied, s.Applied) - s.Applied, Stopped: s.Stopped,
+			Shard: s.Shard, Role: role, Term: s.Term, Applied: s.Applied, Lag: max(w.applied, s.Applied) - s.Applied, Stopped: s.Stopped, Leader: s.Leader,
 		})
 	}
 	return out

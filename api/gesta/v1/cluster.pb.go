@@ -328,7 +328,9 @@ type ClusterReplica struct {
 	// How many entries it was behind when it last told.
 	LagEntries uint64 `protobuf:"varint,5,opt,name=lag_entries,json=lagEntries,proto3" json:"lag_entries,omitempty"`
 	// Why it stopped; empty while it runs.
-	Stopped       string `protobuf:"bytes,6,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	Stopped string `protobuf:"bytes,6,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	// The node that it takes for its group's leader; empty while it knows none.
+	Leader        string `protobuf:"bytes,7,opt,name=leader,proto3" json:"leader,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -401,6 +403,13 @@ func (x *ClusterReplica) GetLagEntries() uint64 {
 func (x *ClusterReplica) GetStopped() string {
 	if x != nil {
 		return x.Stopped
+	}
+	return ""
+}
+
+func (x *ClusterReplica) GetLeader() string {
+	if x != nil {
+		return x.Leader
 	}
 	return ""
 }
@@ -951,7 +960,7 @@ const file_gesta_v1_cluster_proto_rawDesc = "" +
 	"\x0fdisk_free_bytes\x18\x0f \x01(\x04R\rdiskFreeBytes\x12(\n" +
 	"\x10disk_floor_bytes\x18\x10 \x01(\x04R\x0ediskFloorBytes\x12!\n" +
 	"\fmemory_bytes\x18\x11 \x01(\x04R\vmemoryBytes\x124\n" +
-	"\breplicas\x18\x12 \x03(\v2\x18.gesta.v1.ClusterReplicaR\breplicas\"\xae\x01\n" +
+	"\breplicas\x18\x12 \x03(\v2\x18.gesta.v1.ClusterReplicaR\breplicas\"\xc6\x01\n" +
 	"\x0eClusterReplica\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x12\n" +
@@ -959,7 +968,8 @@ const file_gesta_v1_cluster_proto_rawDesc = "" +
 	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x1f\n" +
 	"\vlag_entries\x18\x05 \x01(\x04R\n" +
 	"lagEntries\x12\x18\n" +
-	"\astopped\x18\x06 \x01(\tR\astopped\"/\n" +
+	"\astopped\x18\x06 \x01(\tR\astopped\x12\x16\n" +
+	"\x06leader\x18\a \x01(\tR\x06leader\"/\n" +
 	"\x14ClusterRemoveRequest\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\"\x17\n" +
 	"\x15ClusterRemoveResponse\"J\n" +

@@ -38,7 +38,7 @@ func nodeMessage(n gateway.ClusterNode) *gestav1.ClusterNode {
 		DiskFreeBytes: n.Disk.Free, DiskFloorBytes: n.Disk.Floor, MemoryBytes: n.MemoryBytes,
 	}
 	for _, r := range n.Replicas {
-		m.Replicas = append(m.Replicas, &gestav1.ClusterReplica{Shard: r.Shard, Role: r.Role, Term: r.Term, AppliedIndex: r.Applied, LagEntries: r.Lag, Stopped: r.Stopped})
+		m.Replicas = append(m.Replicas, &gestav1.ClusterReplica{Shard: r.Shard, Role: r.Role, Term: r.Term, AppliedIndex: r.Applied, LagEntries: r.Lag, Stopped: r.Stopped, Leader: r.Leader})
 	}
 	return m
 }

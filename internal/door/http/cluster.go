@@ -47,6 +47,7 @@ type clusterReplica struct {
 	Applied uint64 `json:"applied_index"`
 	Lag     uint64 `json:"lag_entries"`
 	Stopped string `json:"stopped,omitempty"`
+	Leader  string `json:"leader"`
 }
 
 func nodeOf(n gateway.ClusterNode) clusterNode {
