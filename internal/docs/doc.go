@@ -1,11 +1,12 @@
 // Package docs holds the documentation against the product. It has tests alone.
 //
-// What stands in the pages is run: every block of kind "console" in README.md, docs/tutorial, docs/how-to and docs/operations is
+// What stands in the pages is run: every block of kind "console" in README.md, docs/tutorial, docs/how-to, docs/operations and examples is
 // a session with the real binary and a real node, in a fresh folder for each page, from top to bottom.
 //
 //	$ COMMAND              runs in a shell; it must end with 0, or with N where "# exits with N" stands behind it
 //	> MORE                 goes on with the command above
 //	$ gesta serve …        starts the page's node, which runs until ^C or the page's end
+//	$ go run ./examples/… serve   starts a handler, which runs until the page's end
 //	^C                     interrupts the command above if it follows (--follow), once its output is there; else the node
 //	anything else          is the command's output, line by line; without any, the output is not compared
 //

@@ -18,7 +18,7 @@ var tools = regexp.MustCompile(`\b(curl|jq|openssl|python3|tar|gzip)\b`)
 // TestExamples runs what the pages show.
 func TestExamples(t *testing.T) {
 	built := build(t)
-	for _, p := range pages(t, "README.md", "docs/tutorial", "docs/how-to", "docs/operations") {
+	for _, p := range pages(t, "README.md", "docs/tutorial", "docs/how-to", "docs/operations", "examples") {
 		steps := p.steps(t)
 		if len(steps) == 0 {
 			continue

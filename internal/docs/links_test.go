@@ -113,7 +113,7 @@ func TestMapIsComplete(t *testing.T) {
 // What a page shows of Go is part of a program that is compiled.
 func TestGoCode(t *testing.T) {
 	var code strings.Builder
-	for _, pattern := range []string{"examples/*/*.go", "client/*_test.go"} {
+	for _, pattern := range []string{"examples/*/*.go", "examples/*/*/*.go", "client/*_test.go"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)

@@ -100,6 +100,7 @@ var (
 	usualPort  = regexp.MustCompile(`\b(127\.0\.0\.1|0\.0\.0\.0|localhost|):(7070|7080)\b`)
 	goRun      = regexp.MustCompile(`\bgo run \./examples/(\w+)`)
 	startsNode = regexp.MustCompile(`^(bin/)?gesta serve\b`)
+	startsOne  = regexp.MustCompile(`^go run \./examples/\w+ serve\b`)
 )
 
 // hide puts the page's ports in place of the usual ones, show does the opposite.
@@ -162,6 +163,8 @@ func (s *session) run(st step) error {
 		return s.stopNode()
 	case startsNode.MatchString(st.command) && st.exit == 0:
 		return s.startNode(st.command)
+	case startsOne.MatchString(st.command):
+		return s.startHandler(st)
 	}
 	command := st.command
 	if st.interrupt {
@@ -219,6 +222,22 @@ func (s *session) startNode(command string) error {
 		case <-late.C:
 			return fmt.Errorf("the node is not ready; it said\n%s", s.node.out)
 		}
+	}
+	return nil
+}
+
+// startHandler starts a handler, which runs until the page's end, and waits until it has said what the page shows.
+func (s *session) startHandler(st step) error {
+	p := s.start("exec " + st.command)
+	s.t.Cleanup(func() {
+		p.signal(syscall.SIGINT)
+		if exit, err := p.wait(); err != nil || exit != 0 {
+			s.t.Errorf("the handler ended with %d, %v; it said\n%s", exit, err, p.out)
+		}
+	})
+	s.waitFor(p, st)
+	if !st.matches(s.show(p.out.String())) {
+		return fmt.Errorf("the handler said\n%s", p.out)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ var plan = map[string]place{
 
 	// No door knows another, nor what stands behind the gateway.
 	"internal/door/grpc": {floor: doors, may: []string{"internal/gateway", "internal/entity", "internal/event"}},
-	"internal/door/http": {floor: doors, may: []string{"internal/gateway", "internal/event"}},
+	"internal/door/http": {floor: doors, may: []string{"internal/gateway", "internal/entity", "internal/event"}},
 
 	// Between nodes. It knows Raft's messages, and not who stands behind them.
 	"internal/door/peer": {floor: doors, may: []string{"internal/event"}},

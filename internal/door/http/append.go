@@ -131,8 +131,8 @@ func (q *appendRequest) headers() (err error) {
 		}
 	}
 	q.form, err = q.formOf()
-	if keys := q.Header["Idempotency-Key"]; err == nil && len(keys) > 0 {
-		err = q.setIdempotencyKey(keys)
+	if err == nil && len(q.Header["Idempotency-Key"]) > 0 {
+		err = q.setIdempotencyKey()
 	}
 	return err
 }
@@ -168,14 +168,10 @@ func encoded(h http.Header) error {
 	return as(http.StatusUnsupportedMediaType, "unsupported media type", refuse("Content-Encoding", "Content-Encoding is %.40q; send the body as it is", encoding))
 }
 
-// setIdempotencyKey takes the header with or without quotes around it.
-func (q *appendRequest) setIdempotencyKey(keys []string) error {
-	key := keys[0]
-	if len(key) >= 2 && key[0] == '"' && key[len(key)-1] == '"' {
-		key = key[1 : len(key)-1]
-	}
-	if len(keys) > 1 || key == "" {
-		return refuse("Idempotency-Key", "Idempotency-Key must be given once, and not be empty")
+func (q *appendRequest) setIdempotencyKey() error {
+	key, err := idempotencyKey(q.Header)
+	if err != nil {
+		return err
 	}
 	return q.setCommand("Idempotency-Key", []byte(key))
 }

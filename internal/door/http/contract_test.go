@@ -358,7 +358,7 @@ func TestRoutesAndContractAreTheSame(t *testing.T) {
 func TestParametersAreDescribed(t *testing.T) {
 	f, c := open(t, "a"), theContract()
 	for pattern, item := range c.at(c.doc, "paths").(map[string]any) {
-		path := strings.NewReplacer("{topic}", "a", "{key}", "k", "{shard}", "1", "{name}", "c", "{node}", "n1").Replace(pattern)
+		path := strings.NewReplacer("{topic}", "a", "{key}", "k", "{shard}", "1", "{name}", "c", "{node}", "n1", "{kind}", "a", "{command}", "Do").Replace(pattern)
 		for method := range item.(map[string]any) {
 			if method == "parameters" || !strings.HasPrefix(pattern, "/v1/") || method == "head" {
 				continue

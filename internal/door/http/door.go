@@ -27,6 +27,7 @@ type Options struct {
 	TLS      *tls.Config // nil: plain text
 	Logger   *slog.Logger
 	Settings Settings // what is zero is the default
+	Entities Entities // nil: the gateway
 }
 
 // Version says what runs.

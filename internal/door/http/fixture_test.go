@@ -33,6 +33,7 @@ type fixture struct {
 	topics  *gatewaytest.Topics
 	cursors *gatewaytest.Cursors
 	limits  *limits.Limits
+	bank    *bank
 	t       testing.TB
 }
 
@@ -47,7 +48,7 @@ func openWith(t testing.TB, s Settings, topics ...string) *fixture {
 // openOver is for shards that do more than the one in memory.
 func openOver(t testing.TB, s Settings, shard gateway.Shard, l *limits.Limits, topics ...string) *fixture {
 	t.Helper()
-	f := &fixture{t: t, topics: gatewaytest.NewTopics(topics...), cursors: gatewaytest.NewCursors(), limits: l}
+	f := &fixture{t: t, topics: gatewaytest.NewTopics(topics...), cursors: gatewaytest.NewCursors(), limits: l, bank: &bank{}}
 	f.shard, _ = shard.(*gatewaytest.Shard)
 	f.gate = gateway.New(gateway.Options{Shard: shard, Topics: f.topics, Cursors: f.cursors, Cluster: gatewaytest.NewCluster("n1", "n2", "n3"), Limits: l, Identity: gateway.Identity{NodeID: "n1", ClusterID: "c1", Version: "v1.2.3", Started: time.Now()}})
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -56,7 +57,7 @@ func openOver(t testing.TB, s Settings, shard gateway.Shard, l *limits.Limits, t
 	})
 	f.door = New(Options{Gateway: f.gate, Metrics: metrics, Version: func() Version {
 		return Version{Version: "v1.2.3", Go: "go1", OS: "linux", Arch: "amd64", Node: "n1", Cluster: "c1"}
-	}, Logger: slog.New(slog.DiscardHandler), Settings: s})
+	}, Logger: slog.New(slog.DiscardHandler), Settings: s, Entities: f.bank})
 	f.door.Open(f.gate)
 	return f
 }

@@ -35,7 +35,7 @@ type route struct {
 
 const (
 	mostParts  = 6
-	mostParams = 2
+	mostParams = 3
 )
 
 func (d *Door) table() []route {
@@ -43,6 +43,10 @@ func (d *Door) table() []route {
 	routes := []route{
 		{pattern: "/v1/streams/{topic}/{key}/events", get: d.readStream, head: d.headStream, post: d.appendStream, log: true},
 		{pattern: "/v1/topics/{topic}/events", get: d.readTopic, post: d.appendTopic, log: true},
+		{pattern: "/v1/entities/{kind}/{key}/commands/{command}", post: d.execute, log: true},
+		{pattern: "/v1/entities/{kind}/{key}/state", get: d.entityState, log: true},
+		{pattern: "/v1/entities/{kind}/{key}/events", get: d.readStream, log: true},
+		{pattern: "/v1/entities/{kind}/{key}", del: d.deleteEntity, log: true},
 		{pattern: "/v1/commits", post: d.appendCommit, log: true},
 		{pattern: "/v1/shards/{shard}/events", get: d.readShard, log: true},
 		{pattern: "/v1/topics", get: d.listTopics, head: d.listTopics, log: true},
