@@ -46,6 +46,8 @@ type ReadOptions struct {
 	Backwards bool
 	// Follow waits at the end for what comes. Not with Backwards.
 	Follow bool
+	// Stale begins with what the node has, without asking the leader: quicker, also while there is no leader, and perhaps behind.
+	Stale bool
 	// Limit ends the read after so many events; 0: no limit.
 	Limit uint64
 	// Types keeps events of these types; empty: of all.

@@ -194,7 +194,7 @@ func (r *Reader) again(e *Error) error {
 
 // request is the encoded ReadRequest for what is left to read.
 func (r *Reader) request() ([]byte, error) {
-	m := &gestav1.ReadRequest{From: r.from, Backwards: r.opts.Backwards, Follow: r.opts.Follow}
+	m := &gestav1.ReadRequest{From: r.from, Backwards: r.opts.Backwards, Follow: r.opts.Follow, Stale: r.opts.Stale}
 	if r.opts.Limit > 0 {
 		m.Limit = r.opts.Limit - r.read
 	}

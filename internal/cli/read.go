@@ -33,6 +33,7 @@ type readCmd struct {
 	Tail      uint64   `xor:"amount,start,direction" placeholder:"N" help:"The last N events, oldest first."`
 	Backwards bool     `xor:"direction,endless" help:"Newest first."`
 	Follow    bool     `short:"f" xor:"endless" help:"Then wait for what comes."`
+	Stale     bool     `help:"Begin with what the node has, without asking the leader: also while there is none, and perhaps behind."`
 	Cursor    string   `xor:"direction" placeholder:"NAME" help:"Go on where this cursor is, unless a start is given, and move it behind what was printed. It is made when there is none."`
 	Shard     uint32   `placeholder:"N" help:"Read the whole shard N instead of a topic."`
 
@@ -105,7 +106,7 @@ func (c *readCmd) scope() (target, client.Scope, error) {
 }
 
 func (c *readCmd) options() client.ReadOptions {
-	return client.ReadOptions{From: c.From, Backwards: c.Backwards, Follow: c.Follow, Limit: uint64(c.Limit), Types: c.Type, KeyPrefix: c.KeyPrefix, Tags: c.Tag, Where: c.Where}
+	return client.ReadOptions{From: c.From, Backwards: c.Backwards, Follow: c.Follow, Stale: c.Stale, Limit: uint64(c.Limit), Types: c.Type, KeyPrefix: c.KeyPrefix, Tags: c.Tag, Where: c.Where}
 }
 
 // reading is one run of gesta read.

@@ -103,7 +103,11 @@ func (h *Host) mend(o shard.Options, cause error) (*shard.Shard, error) {
 		return nil, cause
 	}
 	o.Logger.Warn("segments were missing or damaged and are replaced by other replicas'", "segments", n)
-	return shard.Open(o)
+	s, err := shard.Open(o)
+	if err != nil {
+		return h.mend(o, err) // each open finds one damaged segment
+	}
+	return s, nil
 }
 
 // hosted is a replica that is open, with who looks after its segments.

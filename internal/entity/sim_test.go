@@ -3,6 +3,7 @@ package entity
 import (
 	"flag"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -84,7 +85,7 @@ func (w *world) rested() {
 	w.advance(time.Minute)
 	w.handlers[0].leave()
 	w.absorb()
-	if st := w.core.Stats(); st != (Stats{}) || len(w.core.kinds) != 0 || len(w.core.byID) != 0 {
+	if st := w.core.Stats(); !reflect.DeepEqual(st, Stats{}) || len(w.core.kinds) != 0 || len(w.core.byID) != 0 {
 		w.t.Fatalf("left behind: %+v, %d kinds, %d ids", st, len(w.core.kinds), len(w.core.byID))
 	}
 }

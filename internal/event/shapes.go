@@ -162,6 +162,8 @@ type ReadSpec struct {
 	Backwards bool
 	// Follow waits at the end for what comes; not with Backwards.
 	Follow bool
+	// Stale reads what the replica has, without asking whether that is all.
+	Stale bool
 	// Limit ends the read after this many events; 0 means no limit.
 	Limit uint64
 	// Types leaves out events of any other type; empty keeps all.

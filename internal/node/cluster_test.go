@@ -241,6 +241,28 @@ func TestThreeNodes(t *testing.T) {
 	}
 	c.heads("a", 13)
 
+	// What is left of a minority answers only who says that it may be behind.
+	var left, other string
+	for name := range c.nodes {
+		left, other = name, left
+	}
+	c.drop(other)
+	door := c.nodes[left].shardDoor()
+	r, err := door.Read(within(t), event.ReadSpec{Scope: event.ScopeTopic, Topic: []byte("orders"), Stale: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if b, err := r.Next(within(t)); err != nil || len(b.Events) == 0 {
+		t.Errorf("a stale read without a majority: %d events, %v", len(b.Events), err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := door.Read(soon, event.ReadSpec{Scope: event.ScopeTopic, Topic: []byte("orders")}); err == nil {
+		t.Error("a minority answered a read as if it knew")
+	}
+	c.start(other)
+
 	c.start(old)
 	c.leader(1)
 	c.heads("a", 13)

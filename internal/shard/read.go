@@ -24,13 +24,21 @@ const (
 	batchOffsets = 100_000
 )
 
+// ahead tells that a read continues from a place which this replica has not reached yet.
+func (s *Shard) ahead(spec *event.ReadSpec) bool {
+	last, _, _ := s.tail.end()
+	return spec.From.Kind == event.AtPosition && spec.From.Position.Offset > last
+}
+
 // Read begins a read. It waits until everything acknowledged before is readable, and finds the starting point.
 func (s *Shard) Read(ctx context.Context, spec event.ReadSpec) (event.Reader, error) {
 	if spec.Backwards && spec.Follow {
 		return nil, errs.New(errs.Invalid, "a read that goes backwards cannot follow: drop one of the two").With("field", "follow")
 	}
-	if err := s.Barrier(ctx); err != nil {
-		return nil, err
+	if !spec.Stale || s.ahead(&spec) {
+		if err := s.Barrier(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.enter(); err != nil {
 		return nil, err

@@ -771,8 +771,11 @@ type ReadRequest struct {
 	// Ends after this many events; 0: no limit.
 	Limit uint64 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
 	// At the end, waits for what comes. Not with backwards.
-	Follow        bool    `protobuf:"varint,7,opt,name=follow,proto3" json:"follow,omitempty"`
-	Filter        *Filter `protobuf:"bytes,8,opt,name=filter,proto3" json:"filter,omitempty"`
+	Follow bool    `protobuf:"varint,7,opt,name=follow,proto3" json:"follow,omitempty"`
+	Filter *Filter `protobuf:"bytes,8,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Begins with what the node has, without asking the leader: quicker, also while there is no leader, and perhaps behind. What is
+	// read is committed all the same, and in the same order.
+	Stale         bool `protobuf:"varint,9,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -874,6 +877,13 @@ func (x *ReadRequest) GetFilter() *Filter {
 		return x.Filter
 	}
 	return nil
+}
+
+func (x *ReadRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
 }
 
 type isReadRequest_Scope interface {
@@ -1283,7 +1293,7 @@ const file_gesta_v1_log_proto_rawDesc = "" +
 	"\adetails\x18\x03 \x03(\v2\x1c.gesta.v1.Error.DetailsEntryR\adetails\x1a:\n" +
 	"\fDetailsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xff\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x02\n" +
 	"\vReadRequest\x12-\n" +
 	"\x06stream\x18\x01 \x01(\v2\x13.gesta.v1.StreamRefH\x00R\x06stream\x12\x16\n" +
 	"\x05topic\x18\x02 \x01(\tH\x00R\x05topic\x12\x16\n" +
@@ -1292,7 +1302,8 @@ const file_gesta_v1_log_proto_rawDesc = "" +
 	"\tbackwards\x18\x05 \x01(\bR\tbackwards\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x04R\x05limit\x12\x16\n" +
 	"\x06follow\x18\a \x01(\bR\x06follow\x12(\n" +
-	"\x06filter\x18\b \x01(\v2\x10.gesta.v1.FilterR\x06filterB\a\n" +
+	"\x06filter\x18\b \x01(\v2\x10.gesta.v1.FilterR\x06filter\x12\x14\n" +
+	"\x05stale\x18\t \x01(\bR\x05staleB\a\n" +
 	"\x05scope\"3\n" +
 	"\tStreamRef\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x10\n" +

@@ -84,7 +84,7 @@ func (d *Door) readSpec(q *gestav1.ReadRequest) (spec event.ReadSpec, err error)
 	if err := d.readScope(q, &spec); err != nil {
 		return spec, err
 	}
-	spec.Backwards, spec.Follow, spec.Limit = q.GetBackwards(), q.GetFollow(), q.GetLimit()
+	spec.Backwards, spec.Follow, spec.Limit, spec.Stale = q.GetBackwards(), q.GetFollow(), q.GetLimit(), q.GetStale()
 	if spec.Backwards && spec.Follow {
 		return spec, invalid("follow", "a read that goes backwards cannot follow: drop one of the two")
 	}

@@ -38,7 +38,7 @@ func (d *Door) readStream(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	spec := event.ReadSpec{Scope: event.ScopeStream, Topic: []byte(c.path[0]), Key: []byte(c.path[1])}
-	return d.read(w, c, reading{spec: spec}, "from", "direction", "type", "tag", "where", "limit", "follow", "envelope")
+	return d.read(w, c, reading{spec: spec}, "from", "direction", "type", "tag", "where", "limit", "follow", "stale", "envelope")
 }
 
 func (d *Door) readTopic(w http.ResponseWriter, c *call) error {
@@ -46,7 +46,7 @@ func (d *Door) readTopic(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	spec := event.ReadSpec{Scope: event.ScopeTopic, Topic: []byte(c.path[0])}
-	return d.read(w, c, reading{spec: spec}, "from", "direction", "type", "tag", "where", "key_prefix", "limit", "follow", "envelope")
+	return d.read(w, c, reading{spec: spec}, "from", "direction", "type", "tag", "where", "key_prefix", "limit", "follow", "stale", "envelope")
 }
 
 func (d *Door) readShard(w http.ResponseWriter, c *call) error {
@@ -54,7 +54,7 @@ func (d *Door) readShard(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return refuse("shard", "%.80q is no shard's number", c.path[0])
 	}
-	return d.read(w, c, reading{spec: event.ReadSpec{Scope: event.ScopeAll}, shard: uint32(n)}, "from", "direction", "type", "tag", "where", "key_prefix", "limit", "follow", "envelope")
+	return d.read(w, c, reading{spec: event.ReadSpec{Scope: event.ScopeAll}, shard: uint32(n)}, "from", "direction", "type", "tag", "where", "key_prefix", "limit", "follow", "stale", "envelope")
 }
 
 func checkStream(c *call) error {
@@ -112,6 +112,9 @@ func (r *reading) direction(q query) (err error) {
 		return refuse("direction", "direction is %.40q; it is forwards or backwards", v)
 	}
 	if r.spec.Follow, err = q.boolean("follow", r.shape == shapeStream && !r.spec.Backwards); err != nil {
+		return err
+	}
+	if r.spec.Stale, err = q.boolean("stale", false); err != nil {
 		return err
 	}
 	switch {

@@ -36,7 +36,7 @@ func (t *Transport) Read(ctx context.Context, to uint64, shard uint32, spec even
 func readRequest(shard uint32, spec *event.ReadSpec) (*peerv1.ReadRequest, error) {
 	q := &peerv1.ReadRequest{
 		Shard: shard, Scope: peerv1.ReadScope(spec.Scope), Topic: spec.Topic, Key: spec.Key, From: spec.From.String(), Backwards: spec.Backwards,
-		Follow: spec.Follow, Limit: spec.Limit, Types: spec.Types, KeyPrefix: spec.KeyPrefix, Tags: spec.Tags,
+		Follow: spec.Follow, Limit: spec.Limit, Stale: spec.Stale, Types: spec.Types, KeyPrefix: spec.KeyPrefix, Tags: spec.Tags,
 	}
 	if spec.Where != nil {
 		if text, ok := spec.Where.(fmt.Stringer); ok {
@@ -55,7 +55,7 @@ func (t *Transport) readSpec(q *peerv1.ReadRequest) (spec event.ReadSpec, err er
 		return spec, errs.New(errs.Unsupported, "a read asks for what this release does not know: upgrade this node")
 	}
 	spec = event.ReadSpec{
-		Scope: event.Scope(q.GetScope()), Topic: q.GetTopic(), Key: q.GetKey(), Backwards: q.GetBackwards(), Follow: q.GetFollow(), Limit: q.GetLimit(),
+		Scope: event.Scope(q.GetScope()), Topic: q.GetTopic(), Key: q.GetKey(), Backwards: q.GetBackwards(), Follow: q.GetFollow(), Limit: q.GetLimit(), Stale: q.GetStale(),
 		Types: q.GetTypes(), KeyPrefix: q.GetKeyPrefix(), Tags: q.GetTags(),
 	}
 	if s := q.GetScope(); s < peerv1.ReadScope_READ_SCOPE_STREAM || s > peerv1.ReadScope_READ_SCOPE_ALL {

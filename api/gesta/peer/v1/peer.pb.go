@@ -1353,6 +1353,7 @@ type ReadRequest struct {
 	Where string `protobuf:"bytes,12,opt,name=where,proto3" json:"where,omitempty"`
 	// For whom the node reads; empty: for itself.
 	Caller        string `protobuf:"bytes,13,opt,name=caller,proto3" json:"caller,omitempty"`
+	Stale         bool   `protobuf:"varint,14,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1476,6 +1477,13 @@ func (x *ReadRequest) GetCaller() string {
 		return x.Caller
 	}
 	return ""
+}
+
+func (x *ReadRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
 }
 
 // ReadResponse is a piece of a read.
@@ -2044,7 +2052,7 @@ const file_gesta_peer_v1_peer_proto_rawDesc = "" +
 	"\adetails\x18\x03 \x03(\v2#.gesta.peer.v1.Failure.DetailsEntryR\adetails\x1a:\n" +
 	"\fDetailsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd2\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe8\x02\n" +
 	"\vReadRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12.\n" +
 	"\x05scope\x18\x02 \x01(\x0e2\x18.gesta.peer.v1.ReadScopeR\x05scope\x12\x14\n" +
@@ -2060,7 +2068,8 @@ const file_gesta_peer_v1_peer_proto_rawDesc = "" +
 	" \x01(\fR\tkeyPrefix\x12\x12\n" +
 	"\x04tags\x18\v \x03(\fR\x04tags\x12\x14\n" +
 	"\x05where\x18\f \x01(\tR\x05where\x12\x16\n" +
-	"\x06caller\x18\r \x01(\tR\x06caller\"\x8f\x01\n" +
+	"\x06caller\x18\r \x01(\tR\x06caller\x12\x14\n" +
+	"\x05stale\x18\x0e \x01(\bR\x05stale\"\x8f\x01\n" +
 	"\fReadResponse\x12\x16\n" +
 	"\x06events\x18\x01 \x03(\fR\x06events\x12*\n" +
 	"\x05place\x18\x02 \x01(\v2\x14.gesta.peer.v1.PlaceR\x05place\x12\x12\n" +
