@@ -96,7 +96,7 @@ var plan = map[string]place{
 	"internal/bench": {floor: house, may: []string{"client"}},
 	"internal/demo":  {floor: house, may: []string{"client"}},
 	"internal/cli":   {floor: house, may: []string{"internal/node", "internal/inspect", "internal/bench", "internal/demo", "client", "client/conformance"}},
-	"internal/sim": {floor: house, may: []string{"internal/shard", "internal/meta", "internal/replica", "internal/seglog", "internal/index", "internal/event",
+	"internal/sim": {floor: house, may: []string{"internal/cluster", "internal/shard", "internal/meta", "internal/replica", "internal/seglog", "internal/index", "internal/event",
 		"internal/vfs/crashfs", "internal/vfs/faultfs"}},
 	"internal/floors": {floor: house},
 	"internal/docs":   {floor: house}, // tests of the pages; it knows the product as its users do

@@ -89,6 +89,9 @@ func (m *Meta) install(offer replica.Snapshot) error {
 	if err := m.begin(); err != nil { // it finishes what the note says
 		return err
 	}
+	if m.pump != nil {
+		m.startPump()
+	}
 	if m.o.Changed != nil {
 		m.o.Changed()
 	}
@@ -97,8 +100,11 @@ func (m *Meta) install(offer replica.Snapshot) error {
 
 // rest ends storing, and forgets what only the replica of before can answer.
 func (m *Meta) rest() {
-	m.pump.Close()
-	<-m.pumped
+	if m.pump != nil {
+		m.pump.Close()
+		<-m.pumped
+	}
+	m.writes = nil
 	m.mu.Lock()
 	m.inbox.wrote = nil
 	m.mu.Unlock()

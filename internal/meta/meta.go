@@ -63,6 +63,10 @@ type Meta struct {
 	// pumped is closed when the pump has ended; offered is a leader's newest offer.
 	pumped  chan struct{}
 	offered *replica.Snapshot
+	// writes and messages are what steps have brought that is not handed on yet. Messages wait until what is committed is applied: who
+	// learns that an entry is stored here may count on this replica's knowing its group by then.
+	writes   []*replica.Write
+	messages []*pb.Message
 
 	state    atomic.Pointer[state]
 	status   atomic.Pointer[Status]
@@ -103,6 +107,7 @@ func Open(o Options) (*Meta, error) {
 	if err := m.begin(); err != nil {
 		return nil, err
 	}
+	m.startPump()
 	m.publish()
 	m.running.Go(m.loop)
 	if v := m.disk.State.Load().Conf.Voters; len(v) == 1 && v[0] == o.Replica {
@@ -137,13 +142,16 @@ func (m *Meta) begin() error {
 		return err
 	}
 	m.showApplied(m.state.Load().Index)
-	pump, pumped := replica.NewPump(disk, m.wrote, nil), make(chan struct{})
+	return nil
+}
+
+func (m *Meta) startPump() {
+	pump, pumped := replica.NewPump(m.disk, m.wrote, nil), make(chan struct{})
 	m.pump, m.pumped = pump, pumped
 	m.running.Go(func() {
 		defer close(pumped)
 		pump.Run()
 	})
-	return nil
 }
 
 // catchUp waits until a group of one has applied everything that it ever acknowledged: the newest of it is committed again only with
@@ -294,13 +302,8 @@ func (m *Meta) loop() {
 	defer tick.Stop()
 	defer func() { m.pump.Close() }()
 	for {
-		m.advance()
-		if offer := m.offered; offer != nil && m.fatal == nil {
-			m.offered = nil
-			if m.fatal = m.install(*offer); m.fatal == nil {
-				m.advance()
-			}
-		}
+		m.step()
+		m.handOn()
 		if m.fatal != nil {
 			m.halt(m.fatal)
 			return
@@ -317,6 +320,27 @@ func (m *Meta) loop() {
 	}
 }
 
+// step does what is due, and takes what a leader offers.
+func (m *Meta) step() {
+	m.advance()
+	offer := m.offered
+	if m.offered = nil; offer == nil || m.fatal != nil {
+		return
+	}
+	if m.fatal = m.install(*offer); m.fatal == nil {
+		m.advance()
+	}
+}
+
+// handOn gives writes to the pump and messages to peers.
+func (m *Meta) handOn() {
+	m.pump.Add(m.writes)
+	if len(m.messages) > 0 && m.o.Send != nil {
+		m.o.Send(m.messages)
+	}
+	m.writes, m.messages = nil, nil
+}
+
 func (m *Meta) feed() {
 	m.mu.Lock()
 	in := m.inbox
@@ -326,7 +350,7 @@ func (m *Meta) feed() {
 		m.fatal = in.err
 	}
 	for _, w := range in.wrote {
-		m.send(m.rep.Wrote(w))
+		m.messages = append(m.messages, m.rep.Wrote(w)...)
 	}
 	for _, msg := range in.messages {
 		m.rep.Step(msg)
@@ -379,16 +403,10 @@ func (m *Meta) ready() {
 		for i := range o.Offers {
 			m.offered = &o.Offers[i]
 		}
-		m.send(o.Messages)
+		m.messages = append(m.messages, o.Messages...)
 		if o.Write != nil {
-			m.pump.Add([]*replica.Write{o.Write})
+			m.writes = append(m.writes, o.Write)
 		}
-	}
-}
-
-func (m *Meta) send(ms []*pb.Message) {
-	if len(ms) > 0 && m.o.Send != nil {
-		m.o.Send(ms)
 	}
 }
 

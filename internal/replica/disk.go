@@ -74,7 +74,8 @@ func logIsThere(fsys vfs.FS, dir string) error {
 // settle keeps the doubt of a cut, and finds how far the machine may load.
 func (d *Disk) settle(doubt uint64) error {
 	st := d.State.Load()
-	if (doubt > st.Doubt || doubt > 0 && d.Cut != nil) && len(st.Conf.Voters) > 1 {
+	// One voter that it knows of may be another replica: whether this one votes by now may stand in what it has not applied, or lost.
+	if doubt > st.Doubt || doubt > 0 && d.Cut != nil {
 		// The hard state is saved before the entries of its term: what was cut is of this term at most.
 		st.Doubt, st.DoubtTerm = max(doubt, st.Doubt), st.Term
 		if err := d.State.Save(st); err != nil {

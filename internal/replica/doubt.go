@@ -65,19 +65,20 @@ func (d *doubt) remembers(m *pb.Message) bool {
 	return false
 }
 
-// handOver asks such a leader to let another voter lead. Without another, this replica's silence ends the leader's quorum, and an
-// election gives the new term.
+// handOver asks such a leader to let another voter lead. Failing that, this replica's silence ends the leader's quorum, and an election
+// gives the new term. A leader that is the only voter can neither hand over nor miss anybody: it is told of a newer term, and leads again
+// in one after that.
 func (d *doubt) handOver(m *pb.Message) *pb.Message {
 	if !d.remembers(m) || d.asked > 0 {
 		return nil
 	}
+	d.asked = askEvery * max(1, len(d.voters))
 	for _, v := range d.voters {
 		if v != d.id && v != m.GetFrom() {
-			d.asked = askEvery * len(d.voters)
 			return &pb.Message{Type: pb.MsgTransferLeader.Enum(), To: new(m.GetFrom()), From: new(v), Term: new(m.GetTerm())}
 		}
 	}
-	return nil
+	return &pb.Message{Type: pb.MsgAppResp.Enum(), To: new(m.GetFrom()), From: new(d.id), Term: new(m.GetTerm() + 1), Reject: new(true)}
 }
 
 // maySend tells whether a message may leave: a doubtful replica announces its log by pre-votes, but asks for no votes.

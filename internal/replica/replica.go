@@ -91,6 +91,7 @@ type Replica struct {
 	last    uint64 // the newest index given to an entry, stable or not
 	commit  uint64
 	applied uint64
+	newest  uint64 // the term of the newest entry applied since the open
 	changed uint64 // the newest change of the configuration that this leader proposed
 	// what the newest write with a hard state carried
 	savedTerm, savedVote uint64
@@ -157,6 +158,10 @@ func (r *Replica) Step(m *pb.Message) {
 	}
 	if m.GetType() == pb.MsgSnap {
 		r.offer(m)
+		return
+	}
+	if m.GetType() == pb.MsgReadIndex && r.newest != r.term {
+		// Raft makes a question wait until the leader knows what was committed before its term; but not when it is the only voter.
 		return
 	}
 	// What remains are stale or foreign messages, which Raft rejects by design.
@@ -259,7 +264,7 @@ func roleOf(s raft.StateType) Role {
 func (r *Replica) apply(m *pb.Message) {
 	for _, e := range m.Entries {
 		entry := entryOf(e)
-		r.applied = entry.Index
+		r.applied, r.newest = entry.Index, entry.Term
 		if entry.Type != seglog.TypeRecords {
 			r.applyConf(e)
 		}

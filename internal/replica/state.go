@@ -44,7 +44,7 @@ type HardState struct {
 	Past []PastConf
 }
 
-// PastConf is a configuration, and the entry that made it.
+// PastConf is a configuration, and the entry that made it. One without voters stands for configurations that are not known any more.
 type PastConf struct {
 	Index uint64
 	Conf  Conf
@@ -57,22 +57,27 @@ func (h *HardState) ConfAt(i uint64) (Conf, uint64, bool) {
 	}
 	for _, p := range slices.Backward(h.Past) {
 		if p.Index <= i {
-			return p.Conf, p.Index, true
+			return p.Conf, p.Index, len(p.Conf.Voters) > 0
 		}
 	}
 	return Conf{}, 0, false
 }
 
-// maxPast bounds the past configurations, so that with any number of members that is allowed the state fits in its place. Changes follow
-// each other slowly, and once a segment is sealed those before it but one are dropped.
+// maxPast bounds the past configurations, so that with any number of members that is allowed the state fits in its place.
 const maxPast = 8
 
-// change takes a new configuration, and keeps of the past what a snapshot at an index from sealed on may need.
+// change takes a new configuration, and keeps of the past what a snapshot at an index from sealed on may need. When there are too many,
+// those in the middle go: the oldest is that of the newest sealed segment, which is offered until another is sealed, however many changes
+// come before that; and the segment that is sealed next ends behind the newest.
 func (h *HardState) change(c Conf, index, sealed uint64) {
 	h.Past = append(slices.Clone(h.Past), PastConf{h.ConfIndex, h.Conf})
 	h.Conf, h.ConfIndex = c, index
-	for len(h.Past) > maxPast || len(h.Past) > 1 && h.Past[1].Index <= sealed {
+	for len(h.Past) > 1 && h.Past[1].Index <= sealed {
 		h.Past = h.Past[1:]
+	}
+	for len(h.Past) > 2 && (len(h.Past) > maxPast || len(encodeState(*h)) > slotBytes-slotHeader) {
+		h.Past[1].Conf = Conf{}
+		h.Past = slices.Delete(h.Past, 2, 3)
 	}
 	for len(h.Past) > 0 && len(encodeState(*h)) > slotBytes-slotHeader {
 		h.Past = h.Past[1:]

@@ -157,3 +157,24 @@ func TestPastConfigurations(t *testing.T) {
 		t.Fatalf("%d past configurations, %v", len(h.Past), err)
 	}
 }
+
+// TestManyChangesInOneSegment holds that the configuration of the newest sealed segment stays known, whatever comes before the next.
+func TestManyChangesInOneSegment(t *testing.T) {
+	h := HardState{Conf: Conf{Voters: []uint64{1}}}
+	voters := func(i uint64) Conf { return Conf{Voters: []uint64{1, i}} }
+	const sealed = 12
+	for i := uint64(10); i < 100; i++ {
+		h.change(voters(i), i, sealed)
+		for at := uint64(sealed); at <= i; at++ {
+			if c, index, ok := h.ConfAt(at); ok && (index != at || !cmp.Equal(c, voters(at))) {
+				t.Fatalf("after the change at %d, the configuration at %d is told as %v of %d", i, at, c, index)
+			}
+		}
+		if _, _, ok := h.ConfAt(sealed); i > sealed && !ok || len(h.Past) > maxPast {
+			t.Fatalf("after the change at %d, the configuration at %d is known: %v; %d are kept", i, sealed, ok, len(h.Past))
+		}
+	}
+	if _, _, ok := h.ConfAt(96); !ok {
+		t.Fatal("the newest are not known")
+	}
+}

@@ -146,6 +146,9 @@ func (s *Stepped) Offer() *Manifest {
 // ReportSnapshot tells a leader how a replica fared with what it was offered.
 func (s *Stepped) ReportSnapshot(id uint64, installed bool) { s.core.rep.ReportSnapshot(id, installed) }
 
+// Members lists the group as its leader sees it; nil elsewhere.
+func (s *Stepped) Members() []replica.Member { return s.core.rep.Members() }
+
 // ChangeConf changes the group's members, if this replica leads; Conf is who they are, as far as that is applied here.
 func (s *Stepped) ChangeConf(changes ...replica.ConfChange) error {
 	return s.core.rep.ChangeConf(changes...)
@@ -153,6 +156,15 @@ func (s *Stepped) ChangeConf(changes ...replica.ConfChange) error {
 
 // Conf is the group's configuration as far as it is applied here.
 func (s *Stepped) Conf() replica.Conf { return s.core.rep.Conf() }
+
+// ConfIndex is the entry that made it.
+func (s *Stepped) ConfIndex() uint64 { return s.disk.State.Load().ConfIndex }
+
+// Transfer lets another voter lead.
+func (s *Stepped) Transfer(to uint64) { s.core.rep.Transfer(to) }
+
+// Stored is the newest entry that is on the disk; doubt tells that more may have been, see package replica.
+func (s *Stepped) Stored() (last uint64, doubt bool) { return s.disk.Log.Last(), s.disk.Doubt() > 0 }
 
 // Cut is the doubtful last batch that was cut when the folder was opened, if any.
 func (s *Stepped) Cut() *seglog.Cut { return s.disk.Cut }

@@ -3,7 +3,10 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -41,20 +44,20 @@ func (w *world) check() error {
 
 // sameLogs compares the members' logs entry by entry.
 func (w *world) sameLogs() error {
-	first := w.nodes[0].shard
+	first := w.kept()[0].shard
 	last := first.Status().Applied
 	want, err := first.Entries(1, last+1)
 	if err != nil {
 		return err
 	}
-	for _, n := range w.nodes[1:] {
+	for _, n := range w.kept()[1:] {
 		got, err := n.shard.Entries(1, last+1)
 		if err != nil {
 			return err
 		}
 		for i := range want {
 			if want[i].Term != got[i].Term || !bytes.Equal(want[i].Data, got[i].Data) {
-				return fmt.Errorf("entry %d differs between nodes 1 and %d", i+1, n.id)
+				return fmt.Errorf("entry %d differs between nodes %d and %d", i+1, w.kept()[0].id, n.id)
 			}
 		}
 	}
@@ -63,7 +66,7 @@ func (w *world) sameLogs() error {
 
 // facts folds the log by the formats alone, and checks that numbers have no gaps.
 func (w *world) facts() ([]fact, error) {
-	es, err := w.nodes[0].shard.Entries(1, w.nodes[0].shard.Status().Applied+1)
+	es, err := w.kept()[0].shard.Entries(1, w.kept()[0].shard.Status().Applied+1)
 	if err != nil {
 		return nil, err
 	}
@@ -181,12 +184,36 @@ func (w *world) linearizable(facts []fact) error {
 		}
 		byKey[o.key] = append(byKey[o.key], porcupine.Operation{ClientId: o.client, Input: s, Call: o.invoked, Return: end})
 	}
-	for key, ops := range byKey {
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		ops := byKey[key]
 		if r := porcupine.CheckOperationsTimeout(stream, ops, 20*time.Second); r != porcupine.Ok {
-			return fmt.Errorf("stream %s is not linearizable (%v) over %d operations", key, r, len(ops))
+			return fmt.Errorf("stream %s is not linearizable (%v):\n%s", key, r, w.operations(key))
 		}
 	}
 	return nil
+}
+
+// operations lists what the clients did to a stream.
+func (w *world) operations(key string) string {
+	var b strings.Builder
+	for _, o := range w.history {
+		if o.key == key {
+			fmt.Fprintf(&b, "  client %d [%d,%d] at node %d: %s\n", o.client, o.invoked, o.returned, o.at, o)
+		}
+	}
+	return b.String()
+}
+
+func (o *op) String() string {
+	switch {
+	case o.read:
+		return fmt.Sprintf("read: revision %d, answered %v", o.actual, o.done)
+	case o.acked:
+		return fmt.Sprintf("append of %d expecting %+v: revision %d, offset %d, repeat %v", len(o.ids), o.expect, o.outcome.FirstRevision, o.outcome.FirstOffset, o.repeated)
+	case o.conflict:
+		return fmt.Sprintf("append of %d expecting %+v: conflict at %d", len(o.ids), o.expect, o.actual)
+	}
+	return fmt.Sprintf("append of %d expecting %+v: no outcome, refused %v", len(o.ids), o.expect, o.refused)
 }
 
 // step translates an operation; one without an outcome counts as written when the log says so.
@@ -217,9 +244,9 @@ func (w *world) indexes(facts []fact) error {
 	for _, f := range facts {
 		byKey[f.key] = append(byKey[f.key], f)
 	}
-	for _, n := range w.nodes {
-		for key, want := range byKey {
-			if err := sameStream(n.shard.Index(), key, want); err != nil {
+	for _, n := range w.kept() {
+		for _, key := range slices.Sorted(maps.Keys(byKey)) {
+			if err := sameStream(n.shard.Index(), key, byKey[key]); err != nil {
 				return fmt.Errorf("index of node %d: stream %s: %w", n.id, key, err)
 			}
 		}

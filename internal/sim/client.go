@@ -34,6 +34,7 @@ type op struct {
 	command  string
 	invoked  int64
 	returned int64
+	at       uint64 // the node that it was tried at last
 	done     bool
 	acked    bool
 	repeated bool
@@ -136,6 +137,7 @@ func (c *client) try() error {
 		return nil
 	}
 	o := c.now
+	o.at = n.id
 	c.tries++
 	deadline := c.w.now.Add(n.skew + 3*time.Second)
 	c.waiting, c.at = true, n
@@ -149,6 +151,7 @@ func (c *client) try() error {
 			if err == nil {
 				h, _ := n.shard.Head([]byte(topic), []byte(o.key))
 				o.actual = h.Revision
+				c.w.trace("client %d read %s at node %d: %d", c.number, o.key, n.id, o.actual)
 				c.end(o)
 			}
 		})
@@ -175,6 +178,7 @@ func (c *client) answered(o *op, call *event.Call) {
 			c.w.stats.Repeated++
 		}
 		c.w.stats.Acked++
+		c.w.trace("client %d appended to %s at node %d: revision %d, offset %d", c.number, o.key, o.at, o.outcome.FirstRevision, o.outcome.FirstOffset)
 		c.last = o
 		c.end(o)
 	case errs.Conflict:

@@ -15,7 +15,7 @@ import (
 // rotSealed turns over a bit of a sealed segment, which is never written again: it must be found, never served, and replaced by another
 // node's. One node of a run is bitten, so that what it loses is whole elsewhere.
 func (w *world) rotSealed(n *node) error {
-	if w.cfg.Nodes < 3 || n.shard == nil || w.bitten != nil && w.bitten != n {
+	if w.cfg.Nodes < 3 || w.cfg.Members || n.shard == nil || w.bitten != nil && w.bitten != n {
 		return nil
 	}
 	var sealed []seglog.Segment
@@ -92,7 +92,7 @@ func (w *world) scrub(n *node) error {
 	if n.shard == nil {
 		return nil
 	}
-	crash := !w.calm && w.rng.IntN(10) == 0
+	crash := !w.careful() && w.rng.IntN(10) == 0
 	if crash {
 		n.faults.FailNth(1 + w.rng.IntN(20))
 	}

@@ -26,7 +26,7 @@ func (w *world) ship(n *node) error {
 		}
 	}
 	w.rng.Shuffle(len(f.Sources), func(i, j int) { f.Sources[i], f.Sources[j] = f.Sources[j], f.Sources[i] })
-	crash := !w.calm && w.rng.IntN(12) == 0
+	crash := !w.careful() && w.rng.IntN(12) == 0
 	if crash {
 		n.faults.FailNth(1 + w.rng.IntN(60))
 	}
@@ -54,7 +54,7 @@ func (w *world) install(n *node) error {
 	if err := n.shard.Close(); err != nil {
 		return fmt.Errorf("node %d: close: %w", n.id, err)
 	}
-	crash := !w.calm && w.rng.IntN(3) == 0
+	crash := !w.careful() && w.rng.IntN(3) == 0
 	if crash {
 		n.faults.FailNth(1 + w.rng.IntN(30))
 	}

@@ -36,6 +36,35 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// TestMembers plays groups whose members change all the time.
+func TestMembers(t *testing.T) {
+	var total Stats
+	for seed := *first; seed < *first+uint64(*seeds); seed++ {
+		cfg := Config{Seed: seed, Nodes: 3, Steps: *steps, Members: true}
+		s, err := Run(cfg)
+		if err != nil {
+			replay(t, cfg, err)
+		}
+		total.add(s)
+	}
+	t.Logf("%d seeds: %+v", *seeds, total)
+	if total.Acked == 0 || total.Elections < *seeds || total.Removed == 0 || total.Lost == 0 || total.Transfers == 0 || total.Installed == 0 || total.Cuts == 0 {
+		t.Fatalf("the runs did not meet what they are about: %+v", total)
+	}
+}
+
+// replay plays a failing run again, and shows how it ended.
+func replay(t *testing.T, cfg Config, err error) {
+	t.Helper()
+	var trace bytes.Buffer
+	cfg.Trace = &trace
+	_, again := Run(cfg)
+	name := fmt.Sprintf("%s/seed-%d.trace", os.TempDir(), cfg.Seed)
+	_ = os.WriteFile(name, trace.Bytes(), 0o600)
+	tail := trace.Bytes()
+	t.Fatalf("%+v\n%v\nagain: %v\n…%s\nthe whole trace is in %s", cfg, err, again, tail[max(0, len(tail)-4000):], name)
+}
+
 // TestOneNode plays a group of one, where every crash may tear the last batch.
 func TestOneNode(t *testing.T) {
 	for seed := uint64(1); seed <= uint64(*seeds)/3; seed++ {
@@ -78,6 +107,9 @@ func (s *Stats) add(o Stats) {
 	s.Mended += o.Mended
 	s.Salvaged += o.Salvaged
 	s.Changes += o.Changes
+	s.Transfers += o.Transfers
+	s.Removed += o.Removed
+	s.Lost += o.Lost
 }
 
 // TestFailedSeeds plays seeds that once broke a promise, each with what it had found.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	mrand "math/rand/v2"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"github.com/gesta-db/gesta/internal/cluster"
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/index"
 	"github.com/gesta-db/gesta/internal/limits"
@@ -33,6 +35,8 @@ type Config struct {
 	Join bool
 	// Steps is how many actions the hostile part has.
 	Steps int
+	// Members lets the group's members change: nodes are added, removed, lost and replaced, and leaders moved.
+	Members bool
 	// Trace hears every action; nil for none.
 	Trace io.Writer
 }
@@ -48,6 +52,8 @@ type world struct {
 	clients []*client
 	history []*op
 	seen    map[uint64]replica.Entry // committed entries, as first applied anywhere
+	leaders map[uint64]uint64        // who led each term
+	wish    wish
 	calm    bool
 	joiner  *node // is no member at first
 	rotten  *node
@@ -65,8 +71,8 @@ type Stats struct {
 	Broken, Shipped, Installed int
 	// Bitten segments, damage Met by reads, segments Repaired and Mended, last segments Salvaged.
 	Bitten, Met, Repaired, Mended, Salvaged int
-	// Changes of the group's members that were proposed.
-	Changes int
+	// Changes of the group's members that were proposed, Transfers of the leadership, nodes Removed and Lost.
+	Changes, Transfers, Removed, Lost int
 }
 
 // node is one member: its disk survives a crash, the rest does not.
@@ -81,20 +87,32 @@ type node struct {
 	applied uint64
 	offer   *shard.Manifest // of a leader, while it is far behind
 	asleep  int             // the step until which it stays down
+	gone    bool            // its folder was lost
+	view    cluster.Group   // the group as it saw it last
 }
 
 // Run plays one seed. The error names the promise that did not hold.
-func Run(cfg Config) (Stats, error) {
-	w := &world{cfg: cfg, rng: mrand.New(mrand.NewPCG(cfg.Seed, 7)), now: time.Unix(1_700_000_000, 0), cut: map[[2]uint64]bool{}, seen: map[uint64]replica.Entry{}}
-	// Raft draws its election timeouts from here.
-	was := rand.Reader
-	rand.Reader = &seededReader{mrand.NewChaCha8([32]byte{byte(cfg.Seed), byte(cfg.Seed >> 8), byte(cfg.Seed >> 16)})}
-	defer func() { rand.Reader = was }()
+func Run(cfg Config) (stats Stats, err error) {
+	w := &world{cfg: cfg, rng: mrand.New(mrand.NewPCG(cfg.Seed, 7)), now: time.Unix(1_700_000_000, 0), cut: map[[2]uint64]bool{}, seen: map[uint64]replica.Entry{}, leaders: map[uint64]uint64{}}
+	defer seeded(cfg.Seed)()
 	defer w.close()
+	defer func() {
+		if r := recover(); r != nil {
+			w.trace("%s", debug.Stack())
+			stats, err = w.stats, fmt.Errorf("seed %d: panic: %v", cfg.Seed, r)
+		}
+	}()
 	if err := w.play(); err != nil {
 		return w.stats, fmt.Errorf("seed %d: %w", cfg.Seed, err)
 	}
 	return w.stats, nil
+}
+
+// seeded lets Raft draw its election timeouts from the seed, until the function that it gives is called.
+func seeded(seed uint64) (end func()) {
+	was := rand.Reader
+	rand.Reader = &seededReader{mrand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)})}
+	return func() { rand.Reader = was }
 }
 
 type seededReader struct{ src *mrand.ChaCha8 }
@@ -102,11 +120,11 @@ type seededReader struct{ src *mrand.ChaCha8 }
 func (r *seededReader) Read(p []byte) (int, error) { return r.src.Read(p) }
 
 func (w *world) play() error {
-	for i := range w.cfg.Nodes {
-		n := &node{id: uint64(i + 1), disk: crashfs.New(w.rng.Uint64())}
-		n.skew = time.Duration(w.rng.IntN(400)-200) * time.Millisecond
-		w.nodes = append(w.nodes, n)
-		if err := w.start(n); err != nil {
+	if w.cfg.Members {
+		w.found()
+	}
+	for range w.cfg.Nodes {
+		if err := w.start(w.newNode()); err != nil {
 			return err
 		}
 	}
@@ -128,6 +146,9 @@ func (w *world) play() error {
 	return w.check()
 }
 
+// skew is how far a node's clock is off.
+func skew(rng *mrand.Rand) time.Duration { return time.Duration(rng.IntN(400)-200) * time.Millisecond }
+
 func (w *world) close() {
 	for _, n := range w.nodes {
 		if n.index != nil {
@@ -144,6 +165,9 @@ func (w *world) trace(format string, args ...any) {
 
 // voters are the first members of the group; one that joins later is opened with them, too.
 func (w *world) voters() []uint64 {
+	if w.cfg.Members {
+		return w.wish.initial
+	}
 	var ids []uint64
 	for i := range w.cfg.Nodes {
 		ids = append(ids, uint64(i+1))
@@ -235,6 +259,9 @@ func (w *world) act() error {
 	if n.offer != nil && w.rng.IntN(10) == 0 {
 		return w.ship(n)
 	}
+	if w.cfg.Members && w.rng.IntN(20) == 0 {
+		return w.govern(n)
+	}
 	switch x := w.rng.IntN(1000); {
 	case x < 450:
 		return w.deliver()
@@ -302,7 +329,7 @@ func (w *world) advance(n *node) error {
 	}
 	n.pending = append(n.pending, writes...)
 	w.net = append(w.net, messages...)
-	return w.watch(n)
+	return errors.Join(w.oneLeader(n), w.watch(n))
 }
 
 // watch holds every newly applied entry against what was applied at its index before: a committed prefix never changes.
@@ -373,7 +400,7 @@ func (w *world) seal(n *node) error {
 
 // crash cuts a node's power, at times in the middle of a write.
 func (w *world) crash(n *node) error {
-	if n.shard == nil || len(n.pending) == 0 && w.rng.IntN(3) > 0 {
+	if n.shard == nil || len(n.pending) == 0 && w.rng.IntN(3) > 0 || w.careful() {
 		return nil
 	}
 	if len(n.pending) > 0 && w.rng.IntN(2) == 0 {
@@ -415,7 +442,7 @@ func (w *world) tornStore(n *node) {
 // rot damages the last segment of a node's disk where it is not sealed, so that entries are cut although they were acknowledged: the doubt
 // rule must save the group. One node of a run may rot. At times the damage is in the last batch, where it is taken for a torn write.
 func (w *world) rot(n *node, active seglog.Segment) {
-	if w.cfg.Nodes < 3 || w.rotten != nil && w.rotten != n || w.rng.IntN(3) > 0 {
+	if w.cfg.Nodes < 3 || w.rotten != nil && w.rotten != n || w.rng.IntN(3) > 0 || !w.spared(n) {
 		return
 	}
 	reach := int64(60)
@@ -436,6 +463,10 @@ func (w *world) rot(n *node, active seglog.Segment) {
 	if err != nil {
 		return
 	}
+	if refused != nil && len(n.shard.Conf().Voters) < 2 {
+		_ = log.Close() // only among several voters a log is salvaged
+		return
+	}
 	if log.Close(); rec.Cut != nil && filepath.Base(rec.Cut.File) == active.Name {
 		w.trace("rot node %d: %+v", n.id, *rec.Cut)
 		w.rotten, n.disk = n, rotten
@@ -447,7 +478,7 @@ func (w *world) rot(n *node, active seglog.Segment) {
 }
 
 func (w *world) restart(n *node) error {
-	if n.shard != nil || w.step < n.asleep && !w.calm {
+	if n.shard != nil || n.gone || w.step < n.asleep && !w.calm {
 		return nil
 	}
 	w.trace("restart node %d", n.id)
@@ -494,6 +525,13 @@ func (w *world) settle() error {
 		}
 	}
 	for i := range 40_000 {
+		if w.cfg.Members && i%97 == 0 {
+			n := w.nodes[w.rng.IntN(len(w.nodes))]
+			n.look()
+			if err := w.tend(n); err != nil {
+				return err
+			}
+		}
 		n := w.nodes[i%len(w.nodes)]
 		if err := w.store(n); err != nil {
 			return err
@@ -535,8 +573,11 @@ func (w *world) rested() bool {
 	if w.cfg.Join && !w.joined() {
 		return false
 	}
-	first := w.nodes[0].shard.Status()
-	for _, n := range w.nodes {
+	if w.cfg.Members && !w.arranged() {
+		return false
+	}
+	first := w.kept()[0].shard.Status()
+	for _, n := range w.kept() {
 		s := n.shard.Status()
 		if s.Leader == 0 || s.Applied != first.Applied || s.Applied != s.Last || len(n.pending) > 0 {
 			return false
@@ -548,8 +589,14 @@ func (w *world) rested() bool {
 func (w *world) describe() string {
 	var b strings.Builder
 	for _, n := range w.nodes {
-		fmt.Fprintf(&b, "node %d %+v pending %d; ", n.id, n.shard.Status().Status, len(n.pending))
+		if n.shard == nil {
+			fmt.Fprintf(&b, "node %d down; ", n.id)
+			continue
+		}
+		last, doubt := n.shard.Stored()
+		fmt.Fprintf(&b, "node %d %+v stored %d doubt %v conf %+v at %d pending %d\n", n.id, n.shard.Status().Status, last, doubt, n.shard.Conf(), n.shard.ConfIndex(), len(n.pending))
 	}
+	fmt.Fprintf(&b, "wish %+v\n", w.wish.replicas)
 	for i, c := range w.clients {
 		fmt.Fprintf(&b, "client %d waits %v; ", i, c.now != nil)
 	}
