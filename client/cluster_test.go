@@ -209,11 +209,12 @@ func TestTheClientLearnsTheLeader(t *testing.T) {
 	c := startTrio(t)
 	for _, name := range []string{"n1", "n2", "n3"} {
 		cl := newClient(t, Options{Addrs: []string{c.conf[name].GRPC}, Timeout: longEnough})
-		leader := c.leader(cl)
-		if _, err := cl.Append(t.Context(), Append{Topic: "orders", Key: name, Events: []Event{{Type: "T"}}}); err != nil {
-			t.Fatal(err)
-		}
-		until(t, "appends go to "+leader, func() bool { return cl.nodes.append().addr == c.conf[leader].GRPC })
+		leader := ""
+		until(t, "appends go to the leader", func() bool {
+			leader = c.leader(cl) // it may move while the cluster settles
+			_, err := cl.Append(t.Context(), Append{Topic: "orders", Key: name, Events: []Event{{Type: "T"}}})
+			return err == nil && cl.nodes.append().addr == c.conf[leader].GRPC
+		})
 		if n := cl.nodes.count(); n != 3 {
 			t.Errorf("it knows %d nodes", n)
 		}

@@ -34,6 +34,7 @@ type lane struct {
 	started  bool
 	closed   bool
 	sweeping bool
+	used     bool // a call was queued since busy was asked
 	sweeper  *time.Timer
 
 	wake    chan struct{} // the queue is no longer empty
@@ -121,7 +122,7 @@ func (l *lane) submit(ctx context.Context, k *call) *Error {
 
 // enqueue puts the call behind all others; with the lock held.
 func (l *lane) enqueue(k *call) {
-	k.state = callQueued
+	k.state, l.used = callQueued, true
 	l.queue = append(l.queue, k)
 	if len(l.queue) > 1 {
 		return // the sender knows
@@ -273,11 +274,13 @@ func (l *lane) nudge() {
 	}
 }
 
-// busy tells whether calls are under way.
+// busy tells whether calls are under way, or were since it was asked last.
 func (l *lane) busy() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.live > 0
+	used := l.used || l.live > 0
+	l.used = false
+	return used
 }
 
 func (l *lane) queued() bool {

@@ -27,23 +27,34 @@ const (
 func (c *Client) learn() {
 	tick := time.NewTimer(lookEvery)
 	defer tick.Stop()
+	rest, again := lookEvery, false
 	for {
-		wanted := false
+		wanted, used := false, false
 		select {
 		case <-c.ctx.Done():
 			return
 		case <-c.nodes.wanted:
 			wanted = true
 		case <-tick.C:
+			used = c.busy()
 		}
-		rest := lookEvery
-		if wanted || c.appends.busy() || c.executes.busy() {
-			if again := c.look(); again {
-				rest = lookAgain
-			}
+		switch {
+		case wanted:
+			again, rest = c.look(), lookAgain
+		case again, used:
+			again, rest = c.look(), min(2*rest, lookEvery)
 		}
+		if !again {
+			rest = lookEvery
+		}
+		again = again && rest < lookEvery // an idle client does not ask for ever
 		tick.Reset(rest)
 	}
+}
+
+func (c *Client) busy() bool {
+	appends, executes := c.appends.busy(), c.executes.busy()
+	return appends || executes
 }
 
 // look asks about the cluster. It returns true when it is to be asked again soon: there is no leader, or one that is not reached yet.
@@ -57,7 +68,7 @@ func (c *Client) look() (again bool) {
 		if e.retryable() {
 			c.nodes.pass(n)
 		}
-		return e.retryable() && (c.appends.busy() || c.executes.busy())
+		return e.retryable()
 	}
 	s := clusterOf(m)
 	if len(s.Nodes) < 2 {
