@@ -9,13 +9,14 @@ import (
 )
 
 type benchCmd struct {
-	Append benchAppendCmd `cmd:"" help:"Append as fast as the acknowledgements come, then count the events again in the log."`
-	Read   benchReadCmd   `cmd:"" help:"Read a whole shard with one reader."`
-	Load   benchLoadCmd   `cmd:"" help:"Load random cold streams, one after another."`
-	Grow   benchGrowCmd   `cmd:"" help:"Let a log grow, and tell how the rate at its end compares with that at its beginning."`
-	Filter benchFilterCmd `cmd:"" help:"Read one type, one tag and one topic of many, beside everything."`
-	SSE    benchSSECmd    `cmd:"" name:"sse" help:"Open many followers by HTTP, and measure what they cost while nothing happens."`
-	Disk   benchDiskCmd   `cmd:"" help:"Probe a disk: how often it syncs, how fast it fills and writes."`
+	Append  benchAppendCmd  `cmd:"" help:"Append as fast as the acknowledgements come, then count the events again in the log."`
+	Execute benchExecuteCmd `cmd:"" help:"Send commands to entities that this process serves, beside plain appends, then count the events."`
+	Read    benchReadCmd    `cmd:"" help:"Read a whole shard with one reader."`
+	Load    benchLoadCmd    `cmd:"" help:"Load random cold streams, one after another."`
+	Grow    benchGrowCmd    `cmd:"" help:"Let a log grow, and tell how the rate at its end compares with that at its beginning."`
+	Filter  benchFilterCmd  `cmd:"" help:"Read one type, one tag and one topic of many, beside everything."`
+	SSE     benchSSECmd     `cmd:"" name:"sse" help:"Open many followers by HTTP, and measure what they cost while nothing happens."`
+	Disk    benchDiskCmd    `cmd:"" help:"Probe a disk: how often it syncs, how fast it fills and writes."`
 }
 
 // Help is the long form of gesta bench --help.
@@ -36,6 +37,21 @@ type benchAppendCmd struct {
 	Warmup      time.Duration `default:"2s" placeholder:"TIME" help:"Before it (default 2s)."`
 	Expect      bool          `help:"Expect each stream's exact revision."`
 	NoVerify    bool          `help:"Do not count the events again."`
+}
+
+type benchExecuteCmd struct {
+	remote `embed:""`
+	output `embed:""`
+
+	Concurrency int           `placeholder:"N" help:"Callers, each waiting for its answer (default 256)."`
+	Entities    int           `placeholder:"N" help:"Entities the commands go to (default 10,000)."`
+	Size        int           `placeholder:"BYTES" help:"Payload of a command and of its event (default 256)."`
+	Duration    time.Duration `placeholder:"TIME" help:"Of the measurement (default 10s)."`
+	Warmup      time.Duration `default:"2s" placeholder:"TIME" help:"Before it (default 2s)."`
+	Once        bool          `help:"Send each entity one command, however long it takes."`
+	Cold        int           `placeholder:"EVENTS" help:"Make 20 entities of so many events, and load them anew from random points of their past."`
+	NoHandler   bool          `help:"Another process serves the kind."`
+	NoAppends   bool          `help:"Do not measure plain appends beside."`
 }
 
 type benchReadCmd struct {
@@ -87,6 +103,33 @@ func (c *benchAppendCmd) Run(a *app) error {
 				"events", thousands(r.Events)+" in "+fmt.Sprintf("%.1f s", r.Seconds),
 				"verified", verifiedAppends(r, c.NoVerify))...), err
 	})
+}
+
+func (c *benchExecuteCmd) Run(a *app) error {
+	if err := notNegative("concurrency", c.Concurrency, "entities", c.Entities, "size", c.Size, "cold", c.Cold); err != nil {
+		return err
+	}
+	return a.bench(c.remote, c.output, func(t bench.Target) (any, bool, []string, error) {
+		r, err := bench.Execute(a.ctx, bench.ExecuteConfig{Target: t, Concurrency: c.Concurrency, Entities: c.Entities, Size: c.Size, Duration: c.Duration,
+			Warmup: warmup(c.Warmup), Once: c.Once, Cold: c.Cold, NoHandler: c.NoHandler, NoAppends: c.NoAppends})
+		what := "commands"
+		if c.Cold > 0 {
+			what = "loads"
+		}
+		facts := append([]string{what + "/s", perSecond(r.CommandsPerSecond)}, latencies(what, r.Latency)...)
+		if r.Appends > 0 {
+			facts = append(facts, "plain appends/s", fmt.Sprintf("%s: commands are %.0f %% of that", perSecond(r.Appends), 100*r.Share))
+		}
+		return r, r.Verified, append(facts, what, thousands(r.Commands)+" in "+fmt.Sprintf("%.1f s", r.Seconds), "verified", verifiedCommands(r)), err
+	})
+}
+
+func verifiedCommands(r bench.ExecuteResult) string {
+	text := fmt.Sprintf("%s: %s acknowledged, %s events found", yesNo(r.Verified), thousands(r.Acknowledged), thousands(r.Found))
+	if r.Failed > 0 {
+		text += fmt.Sprintf("; %s failed, the first with: %s", count(r.Failed, "command"), r.FirstError)
+	}
+	return text
 }
 
 // warmup: 0 asks for none, which the bench writes as a negative time.
