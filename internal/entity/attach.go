@@ -19,6 +19,7 @@ type Attachment struct {
 	tasks    map[uint64]*inHand
 	draining bool
 	gone     bool
+	dirty    bool
 	frame    Frame      // to be sent
 	pieces   []*Loading // whose last piece is on its way
 
@@ -115,7 +116,7 @@ func (c *Core) Drain(a *Attachment, reason string) {
 	c.cfg.Logger.Info("a handler drains", "process", a.name, "reason", reason)
 	c.unseat(a)
 	a.frame.Drain = reason // behind the last task
-	c.dirty[a] = true
+	c.touch(a)
 }
 
 func (c *Core) unseat(a *Attachment) {
@@ -143,7 +144,6 @@ func (c *Core) Detach(a *Attachment, reason string) {
 	c.atts = slices.DeleteFunc(c.atts, func(o *Attachment) bool { return o == a })
 	tasks := c.inOrder(a)
 	a.frame = Frame{}
-	delete(c.dirty, a)
 	if !a.draining {
 		a.draining = true
 		c.unseat(a)

@@ -104,7 +104,7 @@ type Core struct {
 	kinds map[string]*kind
 	atts  []*Attachment // in the order of their coming
 	out   Step
-	dirty map[*Attachment]bool
+	dirty []*Attachment // that have something to be sent
 
 	pending  commands // all that wait for an outcome, oldest first
 	byID     map[idKey]*command
@@ -157,7 +157,7 @@ func New(cfg Config) *Core {
 	if cfg.Listener == nil {
 		cfg.Listener = &Listener{}
 	}
-	return &Core{cfg: cfg, kinds: map[string]*kind{}, dirty: map[*Attachment]bool{}, byID: map[idKey]*command{}, folds: map[*fold]bool{}}
+	return &Core{cfg: cfg, kinds: map[string]*kind{}, byID: map[idKey]*command{}, folds: map[*fold]bool{}}
 }
 
 // At tells the time of the steps that follow.
@@ -166,13 +166,23 @@ func (c *Core) At(now time.Time) { c.now = now }
 // Take gives what must happen outside, and forgets it.
 func (c *Core) Take() Step {
 	c.leave()
-	for a := range c.dirty {
-		c.out.Send = append(c.out.Send, a)
-		delete(c.dirty, a)
+	for _, a := range c.dirty {
+		if a.dirty = false; !a.gone {
+			c.out.Send = append(c.out.Send, a)
+		}
 	}
+	c.dirty = c.dirty[:0]
 	out := c.out
 	c.out = Step{}
 	return out
+}
+
+// touch marks an attachment that has something to be sent.
+func (c *Core) touch(a *Attachment) {
+	if !a.dirty {
+		a.dirty = true
+		c.dirty = append(c.dirty, a)
+	}
 }
 
 func (c *Core) id() uint64 {

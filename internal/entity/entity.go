@@ -1,6 +1,7 @@
 package entity
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gesta-db/gesta/api/position"
@@ -46,6 +47,7 @@ type entity struct {
 }
 
 func (c *Core) newEntity(k *kind, key string) *entity {
+	key = strings.Clone(key) // it may be a part of something large
 	e := &entity{kind: k, key: key, bytes: []byte(key), hash: hashOf(key)}
 	k.entities[key] = e
 	c.entities++
@@ -110,7 +112,7 @@ func (c *Core) forget(e *entity, why string) {
 func (c *Core) evict(e *entity) {
 	a := e.home.att
 	a.frame.Evicts = append(a.frame.Evicts, Evict{Kind: e.kind.name, Key: e.key, Session: e.session})
-	c.dirty[a] = true
+	c.touch(a)
 }
 
 // shrink forgets the entities that were idle for longest while there are more than the budget allows.

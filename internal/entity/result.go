@@ -275,7 +275,7 @@ func (c *Core) fault(a *Attachment, f Fault) {
 	const most = 64 // in one frame: a handler that is wrong about everything hears enough
 	if len(a.frame.Faults) < most {
 		a.frame.Faults = append(a.frame.Faults, f)
-		c.dirty[a] = true
+		c.touch(a)
 	}
 	c.cfg.Logger.Warn("a handler's result is wrong", "process", a.name, "kind", f.Kind, "key", f.Key, "task", f.TaskID, "error", f.Err)
 	if told := c.cfg.Listener.Faulted; told != nil {

@@ -138,7 +138,7 @@ func (c *Core) Loaded(l *Loading) {
 func (c *Core) evictSession(l *Loading) {
 	a := l.seat.att
 	a.frame.Evicts = append(a.frame.Evicts, Evict{Kind: l.e.kind.name, Key: l.e.key, Session: l.session})
-	c.dirty[a] = true
+	c.touch(a)
 }
 
 // sendPiece sends a part of what is loaded; the next is read when it has gone out.
@@ -177,7 +177,7 @@ func (c *Core) Sent(a *Attachment) {
 
 func (c *Core) emit(a *Attachment, t *Task) {
 	a.frame.Tasks = append(a.frame.Tasks, t)
-	c.dirty[a] = true
+	c.touch(a)
 }
 
 func (c *Core) sendLoaded(e *entity, s *seat, l *Loading) {

@@ -1,6 +1,7 @@
 package grpc
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"slices"
@@ -19,7 +20,8 @@ import (
 // executor is one ExecuteStream: as an appender, with commands.
 type executor struct {
 	replier
-	who gateway.Caller
+	who   gateway.Caller
+	names names
 }
 
 // execution is a command on its way; it is the call's User.
@@ -38,7 +40,7 @@ func (d *Door) executeStream(stream grpc.ServerStream) error {
 	defer leave()
 	d.streams.Add(1)
 	defer d.streams.Add(-1)
-	x := &executor{replier: replier{door: d, stream: stream, wake: make(chan struct{}, 1)}}
+	x := &executor{replier: replier{door: d, stream: stream, wake: make(chan struct{}, 1)}, names: names{}}
 	x.who, x.budget = d.callerOf(stream.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- x.takeIn() }()
@@ -106,7 +108,7 @@ func (x *executor) submit(wires []callWire, own int) {
 			c.size += own
 		}
 		if c.Err = w.err; c.Err == nil {
-			c.Err = decodeExecute(w.request, &c.Call)
+			c.Err = decodeExecute(w.request, &c.Call, x.names)
 		}
 		if c.Err != nil {
 			x.reply(c)
@@ -141,37 +143,54 @@ func (x *executor) reply(c *execution) {
 	x.put(c.size, func(dst []byte) []byte { return appendExecuteReply(dst, c.id, &c.Outcome, c.Err) })
 }
 
+// names keeps the texts that come again and again: kinds, commands and media types. It is used by one goroutine.
+type names map[string]string
+
+// mostNames bounds them: past it each is copied.
+const mostNames = 256
+
+func (n names) of(b []byte) string {
+	if s, ok := n[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if len(n) < mostNames {
+		n[s] = s
+	}
+	return s
+}
+
 // decodeExecute reads an ExecuteRequest; what it keeps is copied.
-func decodeExecute(b []byte, c *entity.Call) error {
-	text := string(b) // all that is text is cut from it
-	for i := 0; i < len(b); {
-		number, typ, n := protowire.ConsumeTag(b[i:])
+func decodeExecute(b []byte, c *entity.Call, known names) error {
+	for len(b) > 0 {
+		number, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
 			return errBadRequest()
 		}
-		i += n
-		if typ == protowire.BytesType {
-			size, m := protowire.ConsumeVarint(b[i:])
-			if m < 0 || size > uint64(len(b)-i-m) {
+		b = b[n:]
+		switch typ {
+		case protowire.BytesType:
+			body, m := protowire.ConsumeBytes(b)
+			if m < 0 {
 				return errBadRequest()
 			}
-			i += m
-			if err := takeText(c, number, text[i:i+int(size)], b[i:i+int(size)]); err != nil {
+			if err := takeBody(c, number, body, known); err != nil {
 				return err
 			}
-			i += int(size)
-			continue
-		}
-		v, m := protowire.ConsumeVarint(b[i:])
-		if typ != protowire.VarintType || m < 0 {
-			return errBadRequest()
-		}
-		i += m
-		switch number {
-		case 6:
-			c.Expected, c.Expects = v, true
-		case 7:
-			c.ReturnState = v != 0
+			b = b[m:]
+		case protowire.VarintType:
+			v, m := protowire.ConsumeVarint(b)
+			switch {
+			case m < 0:
+				return errBadRequest()
+			case number == 6:
+				c.Expected, c.Expects = v, true
+			case number == 7:
+				c.ReturnState = v != 0
+			default:
+				return errUnknownField("request.")
+			}
+			b = b[m:]
 		default:
 			return errUnknownField("request.")
 		}
@@ -179,68 +198,68 @@ func decodeExecute(b []byte, c *entity.Call) error {
 	return nil
 }
 
-func takeText(c *entity.Call, number protowire.Number, text string, b []byte) error {
+func takeBody(c *entity.Call, number protowire.Number, b []byte, known names) error {
 	switch number {
 	case 1:
-		c.Kind = text
+		c.Kind = known.of(b)
 	case 2:
-		c.Key = text
+		c.Key = string(b)
 	case 3:
-		c.Command = text
+		c.Command = known.of(b)
 	case 4:
-		return takePayload(&c.Payload, text, b)
+		return takePayload(&c.Payload, b, known)
 	case 5:
-		c.ID = text
+		c.ID = string(b)
 	case 8:
-		return takeMetadata(c, text)
+		return takeMetadata(c, b)
 	default:
 		return errUnknownField("request.")
 	}
 	return nil
 }
 
-func takePayload(p *event.Payload, text string, b []byte) error {
-	for i := 0; i < len(b); {
-		number, typ, n := protowire.ConsumeTag(b[i:])
+func takePayload(p *event.Payload, b []byte, known names) error {
+	for len(b) > 0 {
+		number, typ, n := protowire.ConsumeTag(b)
 		if n < 0 || typ != protowire.BytesType {
 			return errBadRequest()
 		}
-		size, m := protowire.ConsumeVarint(b[i+n:])
-		if i += n + m; m < 0 || size > uint64(len(b)-i) {
+		body, m := protowire.ConsumeBytes(b[n:])
+		if m < 0 {
 			return errBadRequest()
 		}
-		switch to := i + int(size); number {
+		switch number {
 		case 1:
-			p.ContentType = text[i:to]
+			p.ContentType = known.of(body)
 		case 2:
-			p.Type = text[i:to]
+			p.Type = known.of(body)
 		case 3:
-			p.Data = append([]byte(nil), b[i:to]...)
+			p.Data = bytes.Clone(body)
 		default:
 			return errUnknownField("request.payload.")
 		}
-		i += int(size)
+		b = b[n+m:]
 	}
 	return nil
 }
 
-func takeMetadata(c *entity.Call, text string) error {
+func takeMetadata(c *entity.Call, b []byte) error {
 	var pair event.Pair
-	for b := text; len(b) > 0; {
-		if len(b) < 2 || b[0] != tagMapKey && b[0] != tagMapValue {
+	for len(b) > 0 {
+		number, typ, n := protowire.ConsumeTag(b)
+		if n < 0 || typ != protowire.BytesType {
 			return errBadRequest()
 		}
-		size, m := protowire.ConsumeVarint([]byte(b[1:min(len(b), 11)]))
-		if m < 0 || size > uint64(len(b)-1-m) {
+		body, m := protowire.ConsumeBytes(b[n:])
+		switch {
+		case m < 0:
 			return errBadRequest()
+		case number == 1:
+			pair.Name = string(body)
+		case number == 2:
+			pair.Value = string(body)
 		}
-		v := b[1+m : 1+m+int(size)]
-		if b[0] == tagMapKey {
-			pair.Name = v
-		} else {
-			pair.Value = v
-		}
-		b = b[1+m+int(size):]
+		b = b[n+m:]
 	}
 	at, found := slices.BinarySearchFunc(c.Metadata, pair.Name, func(p event.Pair, name string) int { return strings.Compare(p.Name, name) })
 	if found {
