@@ -70,9 +70,13 @@ type server struct {
 }
 
 // serve starts the server and waits until it says that it is ready.
-func serve(t *testing.T, bin, data string) *server {
+func serve(t *testing.T, bin, data string, more ...string) *server {
 	t.Helper()
-	s := &server{cmd: exec.Command(bin, "serve", "--data", data, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log-format", "json"), log: &strings.Builder{}, done: make(chan struct{})}
+	args := append([]string{"serve", "--data", data, "--http", "127.0.0.1:0", "--log-format", "json"}, more...)
+	if len(more) == 0 {
+		args = append(args, "--grpc", "127.0.0.1:0")
+	}
+	s := &server{cmd: exec.Command(bin, args...), log: &strings.Builder{}, done: make(chan struct{})}
 	out, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

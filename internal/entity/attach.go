@@ -112,6 +112,9 @@ func (c *Core) Drain(a *Attachment, reason string) {
 	if a.draining || a.gone {
 		return
 	}
+	if reason == "" {
+		reason = "it asked for it"
+	}
 	a.draining = true
 	c.cfg.Logger.Info("a handler drains", "process", a.name, "reason", reason)
 	c.unseat(a)

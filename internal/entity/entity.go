@@ -35,6 +35,8 @@ type entity struct {
 	confirm   *Confirm // that was asked and not answered
 	broken    bool     // something it rested on was lost: what follows is decided again
 	barrier   bool     // the next load must count everything
+	checking  bool     // its carried state is made again, to compare
+	checked   uint64   // the revision of the carried state that was
 	ready     bool     // it stands in a seat's list
 	waits     bool     // it stands in the kind's list
 	missing   int      // times in a row that the handler lacked its base

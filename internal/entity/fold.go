@@ -1,6 +1,7 @@
 package entity
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/gesta-db/gesta/internal/errs"
@@ -13,6 +14,9 @@ type fold struct {
 	kind *kind
 	at   uint64 // the revision
 	over bool
+
+	check *entity      // whose carried state is made again; nil: none
+	want  *event.State // which that is
 }
 
 // Fold takes a question for a state at a revision.
@@ -41,7 +45,7 @@ func (c *Core) startFold(f *fold) {
 	default:
 		s.att.credit--
 		f.kind.inHand++
-		spec := event.LoadSpec{Topic: f.kind.topic, Key: []byte(f.call.Key), AtMost: f.at, Accept: s.conf.accepts, Bytes: pieceBytes}
+		spec := event.LoadSpec{Below: f.below(), Topic: f.kind.topic, Key: []byte(f.call.Key), AtMost: f.at, Accept: s.conf.accepts, Bytes: pieceBytes}
 		c.out.Loads = append(c.out.Loads, &Loading{f: f, seat: s, Barrier: true, Spec: spec, began: c.now})
 	}
 }
@@ -55,6 +59,10 @@ func (c *Core) endFold(f *fold, o *Outcome, err error) {
 	}
 	f.over = true
 	delete(c.folds, f)
+	if f.check != nil {
+		c.checked(f, o, err)
+		return
+	}
 	f.kind.queued--
 	if o != nil {
 		f.call.Outcome = *o
@@ -117,5 +125,44 @@ func (c *Core) foldResult(t *inHand, r *Result) {
 		o := f.call.Outcome
 		o.State = r.State
 		c.endFold(f, &o, c.checkState(r.State))
+	}
+}
+
+// unchecked tells that a load begins with a carried state that is to be made again first.
+func (l *Loading) unchecked() bool {
+	return l.seat.conf.CheckReplay && l.task == 0 && l.Got.Carried != nil && l.e.checked != l.Got.Base
+}
+
+// check makes an entity's newest carried state again, from the one before it.
+func (c *Core) check(e *entity, l *Loading) {
+	e.checking = true
+	call := &Call{Kind: e.kind.name, Key: e.key, Received: c.now, Deadline: c.now.Add(l.seat.conf.Timeout)}
+	f := &fold{call: call, kind: e.kind, at: l.Got.Base, check: e, want: l.Got.Carried}
+	c.folds[f] = true
+	c.startFold(f)
+}
+
+// below leaves out the state that is checked.
+func (f *fold) below() uint64 {
+	if f.check == nil {
+		return 0
+	}
+	return f.at
+}
+
+// checked goes on with an entity, or refuses what waits for it.
+func (c *Core) checked(f *fold, o *Outcome, err error) {
+	e := f.check
+	e.checking = false
+	switch {
+	case err != nil:
+		c.refuse(e, err)
+	case !bytes.Equal(o.State.Data, f.want.Data):
+		err = errs.New(errs.Internal, "the state carried at revision %d of %s/%s is not what the events before it fold to: the handler's fold has changed, or depends on more than the events; raise the version of the state", f.at, e.kind.name, e.key).With("reason", "replay")
+		c.tellFault(e, err)
+		c.refuse(e, err)
+	default:
+		e.checked = f.at
+		c.poke(e)
 	}
 }

@@ -14,7 +14,7 @@ func (c *Core) poke(e *entity) {
 		c.mend(e)
 		return
 	}
-	if e.task != nil || e.loading != nil || e.ready || e.waits {
+	if e.task != nil || e.loading != nil || e.checking || e.ready || e.waits {
 		return
 	}
 	if !c.clean(e) {
@@ -105,6 +105,11 @@ func (c *Core) Loaded(l *Loading) {
 	}
 	e := l.e
 	if l.Err == nil && l.seat == e.home && e.epoch == e.kind.epoch && !l.seat.att.gone {
+		if l.unchecked() {
+			c.unload(l)
+			c.check(e, l)
+			return
+		}
 		if l.events += len(l.Got.Events); l.Got.More {
 			c.sendPiece(l, &Task{Kind: e.kind.name, Key: e.key})
 			return

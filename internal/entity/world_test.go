@@ -89,6 +89,7 @@ type world struct {
 	counts   map[string]int
 	calm     bool
 	deletes  bool
+	checks   bool
 }
 
 type answer struct {
@@ -313,7 +314,11 @@ func (w *world) load(l *Loading) {
 	}
 	got := event.Loaded{Head: event.Head{Revision: n}, Base: l.Spec.After}
 	if l.Spec.After == 0 {
-		for r := upTo; r > 0; r-- {
+		from := upTo
+		if l.Spec.Below > 0 {
+			from = min(from, l.Spec.Below-1)
+		}
+		for r := from; r > 0; r-- {
 			st := s.records[r-1].state
 			if st != nil && st.Type == event.Tombstone {
 				got.Base, got.Deleted = r, r == upTo
@@ -465,7 +470,7 @@ func (w *world) attach() *actor {
 	h := &actor{w: w, sessions: map[string]*copyOf{}, partial: map[uint64]*Task{}, inHand: map[string]holding{}, forgets: w.rand.IntN(4) == 0}
 	hello := &Hello{Service: "things", Process: fmt.Sprint("p", w.rand.IntN(3)), Credit: 1 + w.rand.IntN(5), Kinds: []KindConfig{{
 		Name: testKind, Events: map[string]EventType{"did": {Versions: []uint32{0}}, "foreign": {Versions: []uint32{0}}}, State: "tally", Version: 1, Every: 5,
-		Idle: 30 * time.Second, Timeout: testTimeout, NewLife: true, Concurrency: 2, Queue: 50, EntityQueue: 20,
+		Idle: 30 * time.Second, Timeout: testTimeout, NewLife: true, CheckReplay: w.checks, Concurrency: 2, Queue: 50, EntityQueue: 20,
 	}}}
 	a, err := w.core.Attach(hello)
 	if err != nil {

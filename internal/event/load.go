@@ -13,6 +13,8 @@ type LoadSpec struct {
 	AtMost uint64
 	// Accept says which carried states to begin with; nil: none, which is to read all events. It is not asked about a tombstone's.
 	Accept func(typ string, version uint32) bool
+	// Below leaves out carried states of this revision and later ones; 0: none.
+	Below uint64
 	// After goes on with an entity whose events up to this revision are known; no carried state is looked for. 0: begin.
 	After uint64
 	// Bytes bounds the events that are given at once; at least one is given.

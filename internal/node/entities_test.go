@@ -19,10 +19,12 @@ import (
 // counter is a handler without an SDK: entities that count. It keeps its sessions, folds, and decides.
 type counter struct {
 	stream gestav1.Runtime_AttachClient
+	ended  chan struct{}
 
 	mu    sync.Mutex
 	state map[string]*tally // by session
 	colds int
+	lies  bool // the states that it gives are not what it folds
 }
 
 type tally struct {
@@ -70,12 +72,13 @@ func tryAttach(ctx context.Context, conn *grpc.ClientConn, hello *gestav1.Hello)
 	if welcome.Welcome.GetProtocol() != 1 {
 		return nil, fmt.Errorf("welcome is %v", welcome)
 	}
-	c := &counter{stream: stream, state: map[string]*tally{}}
+	c := &counter{stream: stream, ended: make(chan struct{}), state: map[string]*tally{}}
 	go c.serve()
 	return c, nil
 }
 
 func (c *counter) serve() {
+	defer close(c.ended)
 	for {
 		in, err := c.stream.Recv()
 		if err != nil {
@@ -153,7 +156,9 @@ func (c *counter) decide(task *gestav1.Task, s *tally, cmd *gestav1.Command) *ge
 	}
 	a.Reply = &gestav1.Payload{ContentType: "application/json", Data: []byte(fmt.Sprint(s.N))}
 	if cmd.ReturnState || task.StateAt > 0 && s.revision >= task.StateAt {
-		a.State = s.message()
+		if a.State = s.message(); c.lies {
+			a.State.Data = []byte(`{"N":7}`)
+		}
 	}
 	return &gestav1.Decision{Outcome: &gestav1.Decision_Acceptance{Acceptance: a}}
 }
@@ -307,4 +312,36 @@ func TestEntitiesByWire(t *testing.T) {
 	end.Command, end.Id = "end", "b2"
 	execute(end)
 	refused(plus("b", "b3", 1), "gone")
+}
+
+// TestReplayIsChecked holds that an entity is not served whose carried state is not what its events fold to, and others are.
+func TestReplayIsChecked(t *testing.T) {
+	n := start(t, testConfig(t, t.TempDir()))
+	conn := connect(t, n)
+	entities := gestav1.NewEntitiesClient(conn)
+	hello := counterHello()
+	hello.Kinds[0].CheckReplay = true
+	h := attach(t, conn, hello)
+	for key, lies := range map[string]bool{"honest": false, "liar": true} {
+		h.mu.Lock()
+		h.lies = lies
+		h.mu.Unlock()
+		for i := range 7 { // two carry a state
+			if _, err := entities.Execute(within(t), plus(key, fmt.Sprint(i), 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := h.stream.Send(&gestav1.HandlerFrame{Drain: &gestav1.Drain{}}); err != nil {
+		t.Fatal(err)
+	}
+	<-h.ended // it was told to go
+	attach(t, conn, hello)
+	if r, err := entities.Execute(within(t), plus("honest", "more", 1)); err != nil || string(r.Reply.Data) != "8" {
+		t.Fatal(r, err)
+	}
+	_, err := entities.Execute(within(t), plus("liar", "more", 1))
+	if code, d := codeOf(t, err); code != "internal" || d["reason"] != "replay" {
+		t.Fatal(err)
+	}
 }

@@ -97,7 +97,11 @@ func (l *loader) atBase() error {
 
 // carried finds the newest state to begin with.
 func (l *loader) carried() error {
-	for atMost := l.upTo; atMost > 0; {
+	atMost := l.upTo
+	if l.spec.Below > 0 {
+		atMost = min(atMost, l.spec.Below-1)
+	}
+	for atMost > 0 {
 		revision, loc, ok, err := l.r.s.ix.State(l.spec.Topic, l.spec.Key, atMost)
 		if err != nil || !ok {
 			return err
