@@ -25,6 +25,8 @@ type Transport interface {
 	CallAddr(ctx context.Context, addr, method string, body []byte) ([]byte, error)
 	// Submit hands commits to a shard's leader; each call ends by its Done.
 	Submit(to uint64, shard uint32, calls []*event.Call)
+	// Recall ends calls that were handed to a node which no longer leads the shard and has not answered yet.
+	Recall(to uint64, shard uint32)
 	Read(ctx context.Context, to uint64, shard uint32, spec event.ReadSpec) (event.Reader, error)
 	// Fetch reads a file of a group from an offset to its end, piece by piece; an error of take ends it.
 	Fetch(ctx context.Context, to uint64, group uint32, name string, from int64, take func([]byte) error) error
@@ -114,6 +116,9 @@ func (Alone) Submit(_ uint64, number uint32, calls []*event.Call) {
 		c.Done(c)
 	}
 }
+
+// Recall has nothing to end.
+func (Alone) Recall(uint64, uint32) {}
 
 // Read fails.
 func (Alone) Read(context.Context, uint64, uint32, event.ReadSpec) (event.Reader, error) {

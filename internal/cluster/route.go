@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -30,7 +31,8 @@ type Route struct {
 	sequence uint64
 	flying   int
 	parked   []*passage
-	waiting  bool // a timer runs that sends what is parked
+	waiting  bool   // a timer runs that sends what is parked
+	asked    uint64 // who was last handed something; 0: nobody, or the replica here
 }
 
 // passage is a call on its way.
@@ -55,12 +57,20 @@ func (h *Host) Route(number uint32) *Route {
 	return r
 }
 
+// ways are all routes that were asked for.
+func (h *Host) ways() []*Route {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Values(h.routes))
+}
+
 // Submit takes on calls in their order.
 func (r *Route) Submit(calls []*event.Call) {
 	if s := r.h.local(r.number); s != nil && r.h.alone() {
 		s.Submit(calls) // nobody else can lead
 		return
 	}
+	r.recall()
 	store := make([]passage, len(calls))
 	r.mu.Lock()
 	for i, c := range calls {
@@ -91,12 +101,31 @@ func (r *Route) send(calls []*event.Call) {
 	case local != nil && (leader == 0 || leader == r.h.id.Replica):
 		local.Submit(calls)
 	case leader != 0:
+		r.mu.Lock()
+		r.asked = leader
+		r.mu.Unlock()
 		r.h.o.Transport.Submit(leader, r.number, calls)
 	default:
 		for _, c := range calls {
 			c.Err = errs.New(errs.NoLeader, "the leader of shard %d is not known here; nothing was written: try again", r.number)
 			c.Done(c)
 		}
+	}
+}
+
+// recall takes back what was sent to a leader that was followed by another one since. It may be out of reach, and all that comes later
+// would wait for its answers.
+func (r *Route) recall() {
+	_, leader := r.leader()
+	r.mu.Lock()
+	asked := r.asked
+	stale := leader != 0 && asked != 0 && leader != asked
+	if stale {
+		r.asked = 0
+	}
+	r.mu.Unlock()
+	if stale {
+		r.h.o.Transport.Recall(asked, r.number)
 	}
 }
 

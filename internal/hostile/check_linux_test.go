@@ -31,7 +31,7 @@ func (r *round) check() {
 	if n[acked] == 0 || n[conflict] == 0 {
 		r.t.Errorf("the round tested nothing: %v", n)
 	}
-	r.t.Logf("%d events;%s slowest call %v; outcomes %v", len(facts), r.told, r.slowest().Round(time.Millisecond), n)
+	r.t.Logf("%d events;%s slowest call %v; outcomes %v", len(facts), r.told, r.slowest(), n)
 }
 
 // sameEverywhere reads the round's events from each node.

@@ -373,14 +373,21 @@ func (r *round) longest(from, to time.Duration) (gap time.Duration) {
 	return max(gap, to-before)
 }
 
-// slowest is what the slowest operation took among those of writers that know every node.
-func (r *round) slowest() (took time.Duration) {
+// slowest is the slowest operation of those of writers that know every node.
+func (r *round) slowest() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	worst := &op{}
 	for _, o := range r.patients {
-		took = max(took, o.returned-o.invoked)
+		if o.returned-o.invoked > worst.returned-worst.invoked {
+			worst = o
+		}
 	}
-	return took
+	what := "append"
+	if worst.read {
+		what = "read"
+	}
+	return fmt.Sprintf("%v (%s %s, %d tries, from %v, writer %d)", (worst.returned - worst.invoked).Round(time.Millisecond), what, worst.outcome, worst.tries, worst.invoked.Round(time.Millisecond), worst.writer)
 }
 
 // counts tells how the operations ended.

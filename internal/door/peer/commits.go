@@ -270,7 +270,7 @@ func (c *commits) receive(stream grpc.ClientStream, closing chan struct{}) error
 	for {
 		var in inFrame
 		if err := stream.RecvMsg(&in); errors.Is(err, io.EOF) {
-			return errors.New("the node ended the connection")
+			return errEnded
 		} else if err != nil {
 			return plain(err)
 		}
@@ -304,6 +304,43 @@ func (c *commits) replied(r *reply) {
 		r.err = errs.New(errs.UnknownOutcome, "the leader's answer cannot be understood; it may have been written: repeat it with the same ids, and see that all nodes are of one release")
 	}
 	c.link.t.finish(c.link.to, one, &r.outcome, r.err)
+}
+
+// Recall ends the calls for a shard that were handed to a node and have no answer yet, because the shard has another leader: those
+// that may have been sent with unknown_outcome, the others with no_leader. That node would answer too, but may be out of reach.
+func (t *Transport) Recall(to uint64, shard uint32) {
+	if l := t.link(to); l != nil {
+		l.commits.recall(shard)
+	}
+}
+
+func (c *commits) recall(shard uint32) {
+	c.mu.Lock()
+	var sent, unsent, rest []*commit
+	for id, one := range c.pending {
+		if one.shard == shard {
+			sent = append(sent, one)
+			delete(c.pending, id)
+			c.bytes -= int64(one.size)
+		}
+	}
+	for _, one := range c.queue {
+		if one.shard != shard {
+			rest = append(rest, one)
+			continue
+		}
+		unsent = append(unsent, one)
+		c.bytes -= int64(one.size)
+	}
+	c.queue = rest
+	c.leave()
+	c.mu.Unlock()
+	for _, one := range sent {
+		c.link.t.finish(c.link.to, one, nil, errs.New(errs.UnknownOutcome, "the shard got another leader before this one answered; it may have been written: repeat it with the same ids"))
+	}
+	for _, one := range unsent {
+		c.link.t.finish(c.link.to, one, nil, noLeader(errors.New("another node leads the shard now")))
+	}
 }
 
 // leave tells when nothing is left after the end. c.mu is held.

@@ -259,6 +259,33 @@ func TestAStoppingLeaderAnswersWhatItTook(t *testing.T) {
 	receive(t, closed)
 }
 
+// What a leader does not answer is taken back when the shard has another one, and what it answers later is nobody's.
+func TestCommitsAreRecalled(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	b.h.shard.Hold()
+	list, done := calls(commitOf("1", event.Expect{}, 1), commitOf("2", event.Expect{}, 1))
+	a.Submit(2, 1, list)
+	eventually(t, "it has them", func() bool { return b.h.shard.Held() == 2 })
+	a.Recall(2, 7)
+	a.Recall(3, 1)
+	select {
+	case c := <-done:
+		t.Fatalf("another shard's call was taken back: %v", c.Err)
+	default:
+	}
+	a.Recall(2, 1)
+	for range list {
+		wantCode(t, receive(t, done).Err, errs.UnknownOutcome)
+	}
+	b.h.shard.Release()
+	list, done = calls(commitOf("3", event.Expect{}, 1))
+	a.Submit(2, 1, list)
+	if c := receive(t, done); c.Err != nil || c.Outcome.Streams[0].FirstRevision != 3 {
+		t.Errorf("after that: %+v %v", c.Outcome, c.Err)
+	}
+}
+
 // A node that stops waits for the answers to what it sent.
 func TestAStoppingNodeWaitsForItsCommits(t *testing.T) {
 	t.Parallel()

@@ -118,6 +118,7 @@ var (
 	errSilent   = errors.New("the node is silent")
 	errUnknown  = errors.New("the node is no member, or nobody knows where it listens")
 	errClosed   = errors.New("the connection was closed here")
+	errEnded    = errors.New("the node ended the connection")
 )
 
 // attempt connects and sends until the stream breaks. Stood tells that it was accepted.
@@ -318,7 +319,7 @@ func (n *lane) receive(stream grpc.ClientStream, cut context.CancelCauseFunc) {
 
 func (n *lane) ended(err error) error {
 	if errors.Is(err, io.EOF) {
-		return errors.New("the node ended the connection")
+		return errEnded
 	}
 	if e, ok := fromStatus(err); ok {
 		return e

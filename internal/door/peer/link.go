@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -168,6 +169,16 @@ func (l *link) fallen(class Class, stood bool, err error) {
 	l.why = err.Error()
 	l.mu.Unlock()
 	l.t.once.warn("link "+hex(l.to), "a node cannot be reached; trying again", "node", l.t.nodeOf(l.to), "incarnation", hex(l.to), "error", err)
+	if stood && !said(err) {
+		l.hangUp()
+	}
+}
+
+// said tells that the peer itself ended a stream. Otherwise its way here is broken, perhaps for all connections, and one on which
+// nothing waits to be sent, but answers are waited for, would not notice by itself.
+func said(err error) bool {
+	var word *errs.Error
+	return errors.Is(err, errEnded) || errors.As(err, &word)
 }
 
 func (l *link) heard(now time.Time) { l.t.noteHeard(l.to, now) }
