@@ -45,9 +45,13 @@ func (g *trio) start(t *testing.T, id uint64, disk *crashfs.FS, changed func()) 
 
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
+	end, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-end:
 			t.Fatalf("it never came about: %s", what)
+		case <-tick.C:
 		}
 	}
 }

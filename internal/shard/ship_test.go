@@ -77,16 +77,20 @@ func (c *cluster) close(id uint64) {
 // leader waits until one of those that hear leads.
 func (c *cluster) leader() *Shard {
 	c.t.Helper()
-	for range 4000 {
+	end, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for {
 		for id, s := range c.shards {
 			if id != c.deaf.Load() && s.Status().Serving {
 				return s
 			}
 		}
-		time.Sleep(5 * time.Millisecond)
+		select {
+		case <-end:
+			c.t.Fatal("nobody leads")
+		case <-tick.C:
+		}
 	}
-	c.t.Fatal("nobody leads")
-	return nil
 }
 
 // Fetch reads a folder of the machine's disk.
