@@ -14,6 +14,7 @@ import (
 // AppendConfig says how to append. Zero values take the defaults in brackets.
 type AppendConfig struct {
 	Target
+	Topic       string        // [bench]
 	Concurrency int           // callers, each waiting for its acknowledgement [256; 1 with batches]
 	Size        int           // payload bytes of an event [256]
 	Batch       int           // events of a commit [1]
@@ -50,7 +51,7 @@ type AppendResult struct {
 }
 
 func (c *AppendConfig) fill() error {
-	c.Batch = or(c.Batch, 1)
+	c.Topic, c.Batch = or(c.Topic, Topic), or(c.Batch, 1)
 	many := c.Batch > 1
 	c.Concurrency = or(c.Concurrency, pick(many, 1, 256))
 	c.InFlight = or(c.InFlight, pick(many, 8, 1))
@@ -85,7 +86,7 @@ func Append(ctx context.Context, cfg AppendConfig) (AppendResult, error) {
 		return AppendResult{}, err
 	}
 	defer c.Close()
-	from, err := mark(ctx, c)
+	from, err := mark(ctx, c, cfg.Topic)
 	if err != nil {
 		return AppendResult{}, err
 	}
@@ -102,11 +103,11 @@ func Append(ctx context.Context, cfg AppendConfig) (AppendResult, error) {
 }
 
 // mark is a position before everything the run writes.
-func mark(ctx context.Context, c *client.Client) (string, error) {
-	if _, err := c.CreateTopic(ctx, Topic); err != nil && client.CodeOf(err) != client.CodeExists {
+func mark(ctx context.Context, c *client.Client, topic string) (string, error) {
+	if _, err := c.CreateTopic(ctx, topic); err != nil && client.CodeOf(err) != client.CodeExists {
 		return "", err
 	}
-	h, err := c.Head(ctx, Topic, "")
+	h, err := c.Head(ctx, topic, "")
 	return h.Position, err
 }
 
@@ -114,7 +115,6 @@ func mark(ctx context.Context, c *client.Client) (string, error) {
 type appendRun struct {
 	cfg     AppendConfig
 	client  *client.Client
-	topic   string
 	naming  naming
 	keys    []string
 	payload []byte // random; events take pieces of it
@@ -132,7 +132,7 @@ type appendRun struct {
 }
 
 func newAppendRun(cfg AppendConfig, c *client.Client) *appendRun {
-	r := &appendRun{cfg: cfg, client: c, topic: Topic, naming: newNaming(), epoch: time.Now()}
+	r := &appendRun{cfg: cfg, client: c, naming: newNaming(), epoch: time.Now()}
 	prefix := r.naming.prefix()
 	r.keys = make([]string, cfg.Streams)
 	for i := range r.keys {

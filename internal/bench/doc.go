@@ -15,7 +15,7 @@ import (
 	"github.com/gesta-db/gesta/client"
 )
 
-// Topic is where append runs write, and which a verification reads.
+// Topic is where append runs write unless told otherwise.
 const Topic = "bench"
 
 // Phase names what a run is doing.

@@ -47,7 +47,7 @@ const (
 // Grow appends so many events, and tells how the rate at the end compares with that at the beginning.
 func Grow(ctx context.Context, cfg GrowConfig) (GrowResult, error) {
 	cfg.Events, cfg.Streams = or(cfg.Events, 20_000_000), or(cfg.Streams, 2_000_000)
-	load := AppendConfig{Target: cfg.Target, Concurrency: cfg.Concurrency, Size: cfg.Size, Streams: cfg.Streams, NoVerify: true}
+	load := AppendConfig{Target: cfg.Target, Topic: growTopic, Concurrency: cfg.Concurrency, Size: cfg.Size, Streams: cfg.Streams, NoVerify: true}
 	if err := load.fill(); err != nil {
 		return GrowResult{}, err
 	}
@@ -64,7 +64,6 @@ func Grow(ctx context.Context, cfg GrowConfig) (GrowResult, error) {
 		return GrowResult{}, err
 	}
 	g := &growing{appendRun: newAppendRun(load, c), cfg: cfg}
-	g.topic = growTopic
 	for i := range g.keys {
 		g.keys[i] = fmt.Sprintf("grow-%07d", i)
 	}

@@ -16,7 +16,7 @@ func (r *appendRun) verify(ctx context.Context, from string, res *AppendResult) 
 	var read atomic.Uint64
 	stop := r.cfg.watch(Verifying, r.total.Load(), read.Load)
 	defer stop()
-	rd := r.client.Read(ctx, client.TopicScope(Topic), client.ReadOptions{From: "pos:" + from, KeyPrefix: r.naming.prefix()})
+	rd := r.client.Read(ctx, client.TopicScope(r.cfg.Topic), client.ReadOptions{From: "pos:" + from, KeyPrefix: r.naming.prefix()})
 	defer rd.Close()
 	for {
 		e, err := rd.Next()

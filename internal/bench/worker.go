@@ -103,7 +103,7 @@ func (w *worker) landAll(ctx context.Context, n int) error {
 func (w *worker) next() (flight, client.Append) {
 	stream := w.rand.IntN(len(w.keys))
 	f := flight{stream: stream, seq: w.seq, started: time.Since(w.run.epoch)}
-	a := client.Append{Topic: w.run.topic, Key: w.keys[stream], Events: w.events}
+	a := client.Append{Topic: w.run.cfg.Topic, Key: w.keys[stream], Events: w.events}
 	w.ids = w.ids[:0]
 	for range w.events {
 		w.ids = w.run.naming.append(w.ids, w.number, w.seq)
@@ -141,7 +141,7 @@ func (w *worker) answered(ctx context.Context, f flight, res client.Result, err 
 	if w.known == nil {
 		return nil
 	}
-	h, err := w.run.client.Head(ctx, w.run.topic, w.keys[f.stream])
+	h, err := w.run.client.Head(ctx, w.run.cfg.Topic, w.keys[f.stream])
 	w.known[f.stream] = h.Revision
 	return err
 }

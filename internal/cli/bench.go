@@ -28,6 +28,7 @@ type benchAppendCmd struct {
 	remote `embed:""`
 	output `embed:""`
 
+	Topic       string        `placeholder:"TOPIC" help:"Where the events go (default bench)."`
 	Concurrency int           `placeholder:"N" help:"Callers, each waiting for its acknowledgement (default 256; 1 with --batch)."`
 	Size        int           `placeholder:"BYTES" help:"Payload of an event (default 256)."`
 	Batch       int           `placeholder:"N" help:"Events of a commit (default 1)."`
@@ -95,7 +96,7 @@ func (c *benchAppendCmd) Run(a *app) error {
 		return err
 	}
 	return a.bench(c.remote, c.output, func(t bench.Target) (any, bool, []string, error) {
-		r, err := bench.Append(a.ctx, bench.AppendConfig{Target: t, Concurrency: c.Concurrency, Size: c.Size, Batch: c.Batch, InFlight: c.InFlight,
+		r, err := bench.Append(a.ctx, bench.AppendConfig{Target: t, Topic: c.Topic, Concurrency: c.Concurrency, Size: c.Size, Batch: c.Batch, InFlight: c.InFlight,
 			Streams: c.Streams, Duration: c.Duration, Warmup: warmup(c.Warmup), Expect: c.Expect, NoVerify: c.NoVerify})
 		return r, r.Verified || c.NoVerify && r.Failed == 0, append(
 			[]string{"events/s", perSecond(r.EventsPerSecond), "MiB/s", fmt.Sprintf("%.1f", r.MiBPerSecond)},

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gesta-db/gesta/bench/peers/internal/gesta"
@@ -21,7 +23,32 @@ type bench struct {
 	data    string // the folder for data, removed at the end
 	round   int
 	kinds   []peer.Kind
+	version string
 	failed  error // of Gesta; what was measured besides is written all the same
+}
+
+// parts are what can be measured by itself, in the order in which it is.
+func parts() []part {
+	return []part{
+		{single, (*bench).single}, {report.Cluster, (*bench).cluster}, {report.Entities, (*bench).entity},
+		{report.Filters, (*bench).filters}, {report.Growth, (*bench).growth},
+	}
+}
+
+// single is the part that fills the first tables: one node, and the others beside it.
+const single = "single"
+
+type part struct {
+	name string
+	run  func(*bench, context.Context) error
+}
+
+func names() []string {
+	var all []string
+	for _, p := range parts() {
+		all = append(all, p.name)
+	}
+	return all
 }
 
 func execute(ctx context.Context, c config) error {
@@ -30,17 +57,17 @@ func execute(ctx context.Context, c config) error {
 		return err
 	}
 	defer os.RemoveAll(b.data)
-	began := time.Now()
-	for b.round = 1; b.round <= b.rounds; b.round++ {
-		if err := b.once(ctx); err != nil {
+	for _, p := range parts() {
+		if c.only != "" && !slices.Contains(strings.Split(c.only, ","), p.name) {
+			continue
+		}
+		err := p.run(b, ctx)
+		if err = errors.Join(err, b.write()); ctx.Err() != nil {
 			return err
 		}
+		b.failed = errors.Join(b.failed, err)
 	}
-	if err := b.step(ctx, "stream loads", b.loads); err != nil {
-		return err
-	}
-	b.figures.Seconds = time.Since(began).Seconds()
-	return errors.Join(b.write(), b.failed)
+	return b.failed
 }
 
 func (b *bench) prepare(ctx context.Context) (err error) {
@@ -50,11 +77,49 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if err := os.Chmod(b.data, 0o755); err != nil { // PostgreSQL runs as another user
 		return err
 	}
+	raw, err := os.ReadFile(filepath.Join(b.out, "benchmarks.json"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	old, err := report.Read(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w; it keeps the figures of the parts that are not measured, remove it to begin anew", filepath.Join(b.out, "benchmarks.json"), err)
+	}
+	b.figures = *old
+	b.version, err = gesta.Version(ctx, b.binary)
+	return err
+}
+
+// single measures a node alone, in rounds.
+func (b *bench) single(ctx context.Context) error {
+	old := b.figures
+	b.figures = report.Figures{Sections: old.Sections}
 	if b.peers {
 		b.kinds = peer.Kinds()
 		b.installPostgres(ctx)
 	}
-	return b.describe(ctx)
+	if err := b.describe(ctx); err != nil {
+		b.figures = old
+		return err
+	}
+	began := time.Now()
+	err := b.allRounds(ctx)
+	b.figures.Seconds = time.Since(began).Seconds()
+	if len(b.figures.Samples) == 0 {
+		b.figures = old
+	} else if err != nil {
+		b.figures.Skipped = append(b.figures.Skipped, fmt.Sprintf("ended in round %d: %v", min(b.round, b.rounds), err))
+	}
+	return err
+}
+
+func (b *bench) allRounds(ctx context.Context) error {
+	for b.round = 1; b.round <= b.rounds; b.round++ {
+		if err := b.once(ctx); err != nil {
+			return err
+		}
+	}
+	return b.step(ctx, "stream loads", b.loads)
 }
 
 // once is a round: the works of the same kind side by side, with probes of the disk between them.

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gesta-db/gesta/bench/peers/internal/gesta"
 	"github.com/gesta-db/gesta/bench/peers/internal/peer"
 	"github.com/gesta-db/gesta/bench/peers/internal/report"
 )
@@ -32,9 +31,8 @@ func (b *bench) describe(ctx context.Context) error {
 	for _, k := range b.kinds {
 		f.Systems = append(f.Systems, report.System{Name: k.Name, Title: k.Title, Durability: k.Durability, Syncs: k.Syncs})
 	}
-	version, err := gesta.Version(ctx, b.binary)
-	f.Versions = b.versions(ctx, strings.TrimPrefix(version, "gesta "))
-	return err
+	f.Versions = b.versions(ctx, strings.TrimPrefix(b.version, "gesta "))
+	return nil
 }
 
 func (b *bench) command() string {
@@ -96,12 +94,17 @@ func machine(dir string) report.Machine {
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = strings.TrimSpace(string(b))
 	}
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		first, _, _ := strings.Cut(string(b), " ")
-		m.LoadBefore, _ = strconv.ParseFloat(first, 64)
-	}
+	m.LoadBefore = loadAverage()
 	m.FileSystem = fileSystem(dir)
 	return m
+}
+
+// loadAverage is of the last minute; 0 where there is none.
+func loadAverage() float64 {
+	b, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(b), " ")
+	load, _ := strconv.ParseFloat(first, 64)
+	return load
 }
 
 // after gives what follows a name and a colon in the first line that begins with the name.

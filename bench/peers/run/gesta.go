@@ -83,7 +83,7 @@ func (b *bench) work(ctx context.Context, s *gesta.Server, work string, callers 
 	if err != nil {
 		return err
 	}
-	w := b.watch(ctx, warmup, meter{server: s.Pid(), client: c.Pid(), writes: s.Writes})
+	w := b.watch(ctx, warmup, meter{servers: []int{s.Pid()}, client: c.Pid(), writes: s.Writes})
 	raw, err := c.Wait()
 	if err != nil {
 		return errors.Join(err, gone(s))
@@ -170,7 +170,7 @@ func (b *bench) http(ctx context.Context, s *gesta.Server) error {
 	if err != nil {
 		return err
 	}
-	sample, err := b.drive(ctx, callers, meter{server: s.Pid(), writes: s.Writes})
+	sample, err := b.drive(ctx, callers, meter{servers: []int{s.Pid()}, writes: s.Writes})
 	if err != nil {
 		return errors.Join(err, gone(s))
 	}

@@ -1,5 +1,6 @@
-// Command run measures Gesta against its bars and beside other databases, in rounds, and writes benchmarks.md (the block of
-// figures), benchmarks.json and benchmarks.svg. Every server listens on loopback, keeps its data in a folder that is removed, and
+// Command run measures Gesta against its bars and beside other databases, in parts, and writes benchmarks.md (the block of
+// figures), benchmarks.json and benchmarks.svg after each of them. Parts that are not measured keep the figures that the JSON has.
+// A part that fails, or is interrupted, is noted with what it came to, and the next one is measured all the same. Every server listens on loopback, keeps its data in a folder that is removed, and
 // is ended by its process id. It knows the product only by its binary.
 package main
 
@@ -11,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -29,6 +32,15 @@ type config struct {
 	streams int           // of the work that loads streams
 	peers   bool
 	quick   bool
+
+	only         string        // the parts, with commas between; "": all
+	growEvents   uint64        // of the log that grows
+	growStreams  int           // that they go to
+	growTime     time.Duration // at most, for the growth alone
+	filterEvents int
+	failovers    int
+	catchUp      int64 // MiB that a new node catches up
+	entities     int   // that are touched once
 }
 
 func main() {
@@ -55,10 +67,18 @@ func parse(args []string) (config, error) {
 	set.StringVar(&c.tools, "tools", "bin/bench", "`folder` of the peers' servers")
 	set.StringVar(&c.dir, "dir", "bin/bench", "`folder` for data, on the disk that is measured")
 	set.StringVar(&c.out, "out", "docs", "`folder` for benchmarks.md, .json and .svg; a quick run writes to bin/bench")
+	set.StringVar(&c.only, "only", "", "the `parts` to measure, with commas between: "+strings.Join(names(), ", ")+"; the others keep their figures")
 	set.IntVar(&c.rounds, "rounds", 3, "how often everything is measured")
-	set.DurationVar(&c.warmup, "warmup", 2*time.Second, "before each measurement")
-	set.DurationVar(&c.measure, "measure", 6*time.Second, "of each measurement")
+	set.DurationVar(&c.warmup, "warmup", 700*time.Millisecond, "before each measurement")
+	set.DurationVar(&c.measure, "measure", 2500*time.Millisecond, "of each measurement")
 	set.IntVar(&c.streams, "streams", 200_000, "streams of 10 events, of which single ones are loaded")
+	set.Uint64Var(&c.growEvents, "grow-events", 20_000_000, "events of the log that grows")
+	set.IntVar(&c.growStreams, "grow-streams", 2_000_000, "streams that they go to")
+	set.DurationVar(&c.growTime, "grow-time", 170*time.Second, "ends the growth before all are there")
+	set.IntVar(&c.filterEvents, "filter-events", 1_000_000, "events of which one in 1,000 is looked for")
+	set.IntVar(&c.failovers, "failover-rounds", 5, "how often the leader of three nodes is killed")
+	set.Int64Var(&c.catchUp, "catch-up", 512, "`MiB` of log that a new node catches up")
+	set.IntVar(&c.entities, "entities", 200_000, "entities that are touched once")
 	set.BoolVar(&c.peers, "peers", true, "measure the other databases too")
 	set.BoolVar(&c.quick, "quick", false, "one short round, to see that everything works")
 	if err := set.Parse(args); err != nil {
@@ -67,10 +87,16 @@ func parse(args []string) (config, error) {
 	c.probe, c.idle = 1500*time.Millisecond, 3*time.Second
 	if c.quick {
 		c.rounds, c.warmup, c.measure, c.probe, c.idle, c.streams = 1, 200*time.Millisecond, time.Second, 200*time.Millisecond, 500*time.Millisecond, 2_000
+		c.growEvents, c.growStreams, c.filterEvents, c.failovers, c.catchUp, c.entities = 300_000, 30_000, 50_000, 1, 96, 2_000
 		c.out = "bin/bench"
 	}
 	if c.rounds < 1 || c.measure <= 0 {
 		return c, errors.New("there must be a round, and something to measure in it")
+	}
+	for name := range strings.SplitSeq(c.only, ",") {
+		if c.only != "" && !slices.Contains(names(), name) {
+			return c, fmt.Errorf("there is no part %q: choose of %s", name, strings.Join(names(), ", "))
+		}
 	}
 	return c, c.absolute()
 }

@@ -41,7 +41,7 @@ func (b *bench) peer(ctx context.Context, k peer.Kind, callers int) (s report.Sa
 		return s, err
 	}
 	defer p.Close()
-	if s, err = b.drive(ctx, p.Callers(), meter{server: p.Pid()}); err != nil {
+	if s, err = b.drive(ctx, p.Callers(), meter{servers: p.Pids()}); err != nil {
 		return s, err
 	}
 	s.Kept, err = p.Kept(ctx)

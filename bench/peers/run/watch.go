@@ -12,9 +12,9 @@ import (
 
 // meter says whose use is watched.
 type meter struct {
-	server int                                         // process id
-	client int                                         // process id; 0: this process drives the load
-	writes func(context.Context) (gesta.Writes, error) // of the server's log; nil: unknown
+	servers []int                                       // process ids
+	client  int                                         // process id; 0: this process drives the load
+	writes  func(context.Context) (gesta.Writes, error) // of the server's log; nil: unknown
 }
 
 // reading is what had been used at a moment.
@@ -30,7 +30,10 @@ func (m meter) read(ctx context.Context) reading {
 		client = os.Getpid()
 	}
 	began := time.Now()
-	r := reading{server: process.CPU(m.server), client: process.Own(client)}
+	r := reading{client: process.Own(client)}
+	for _, pid := range m.servers {
+		r.server += process.CPU(pid)
+	}
 	r.at = began.Add(time.Since(began) / 2)
 	if m.writes != nil {
 		r.writes, _ = m.writes(ctx) // not worth losing a measurement for; the column stays empty

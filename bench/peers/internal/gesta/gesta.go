@@ -18,57 +18,110 @@ import (
 	"github.com/gesta-db/gesta/bench/peers/internal/process"
 )
 
-// Server is `gesta serve` on free ports of loopback.
+// Server is `gesta serve` on ports of loopback.
 type Server struct {
 	*process.Server
 	Binary     string
-	GRPC, HTTP string // addresses
+	GRPC, HTTP string        // addresses
+	Took       time.Duration // from the start of the process until it said that it is ready to serve
+	Loading    int           // lines of progress that it logged before that
 }
 
 // startTime is how long it may take until it is ready.
-const startTime = 30 * time.Second
+const startTime = 2 * time.Minute
 
-// Start serves a fresh data folder in dir.
-func Start(ctx context.Context, binary, dir string) (*Server, error) {
-	ready := make(chan Server, 1)
-	p, err := process.Start(process.Spec{Path: binary, Dir: dir, Line: watch(ready), Args: []string{
-		"serve", "--data", filepath.Join(dir, "gesta"), "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log-format", "json", "--log-level", "info",
-	}})
+// Start serves the folder gesta in dir.
+func Start(ctx context.Context, binary, dir string, more ...string) (*Server, error) {
+	grpc, err := address()
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case s := <-ready:
-		s.Server, s.Binary = p, binary
-		return &s, nil
-	case <-p.Ended():
-		return nil, p.Failure()
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	case <-time.After(startTime):
-		err = fmt.Errorf("gesta serve was not ready within %v", startTime)
+	http, err := address()
+	if err != nil {
+		return nil, err
 	}
-	p.Stop()
-	return nil, err
+	s := &Server{Binary: binary, GRPC: grpc, HTTP: http}
+	return s, s.start(ctx, dir, more)
 }
 
-// watch finds the addresses in the log line that says that the server is ready.
-func watch(ready chan<- Server) func(string) {
+// address is one of loopback that nobody listens on.
+func address() (string, error) {
+	port, err := process.FreePort()
+	return fmt.Sprintf("127.0.0.1:%d", port), err
+}
+
+func (s *Server) start(ctx context.Context, dir string, more []string) (err error) {
+	loading := make(chan struct{}, 1000)
+	began := time.Now()
+	s.Server, err = process.Start(process.Spec{Path: s.Binary, Dir: dir, Line: progress(loading), Args: append([]string{
+		"serve", "--data", filepath.Join(dir, "gesta"), "--grpc", s.GRPC, "--http", s.HTTP, "--log-format", "json", "--log-level", "info",
+	}, more...)})
+	if err != nil {
+		return err
+	}
+	err = s.ready(ctx)
+	s.Took, s.Loading = time.Since(began), len(loading)
+	if err != nil {
+		s.Stop()
+	}
+	return err
+}
+
+// ready asks until the server answers that it serves.
+func (s *Server) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTime, fmt.Errorf("gesta serve was not ready within %v", startTime))
+	defer cancel()
+	for {
+		if s.answers(ctx, "/ready") {
+			return nil
+		}
+		select {
+		case <-s.Ended():
+			return s.Failure()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// progress counts the log lines that tell how far it is with opening its log.
+func progress(loading chan<- struct{}) func(string) {
 	return func(line string) {
-		var l struct{ Msg, GRPC, HTTP string }
-		if json.Unmarshal([]byte(line), &l) != nil || l.Msg != "ready" {
+		var l struct{ Msg string }
+		if json.Unmarshal([]byte(line), &l) != nil || l.Msg != "loading the index" {
 			return
 		}
 		select {
-		case ready <- Server{GRPC: l.GRPC, HTTP: l.HTTP}:
-		default: // said before
+		case loading <- struct{}{}:
+		default: // enough of them
 		}
 	}
 }
 
 // Bench starts `gesta bench` with the arguments; Wait gives what it printed.
 func (s *Server) Bench(ctx context.Context, args ...string) (*Client, error) {
-	return run(ctx, s.Binary, append(append([]string{"bench"}, args...), "--addr", s.GRPC, "-o", "json"))
+	return Bench(ctx, s.Binary, s.GRPC, args...)
+}
+
+// Bench is the same for several servers, whose addresses have commas between.
+func Bench(ctx context.Context, binary, addrs string, args ...string) (*Client, error) {
+	return run(ctx, binary, append(append([]string{"bench"}, args...), "--addr", addrs, "-o", "json"))
+}
+
+// Do runs any command of the binary against the server and gives what it printed.
+func (s *Server) Do(ctx context.Context, args ...string) (json.RawMessage, error) {
+	c, err := run(ctx, s.Binary, append(args, "--addr", s.GRPC, "-o", "json"))
+	if err != nil {
+		return nil, err
+	}
+	return c.Wait()
+}
+
+// Has tells whether the binary knows a command, and a flag of it.
+func Has(ctx context.Context, binary, flag string, command ...string) bool {
+	out, err := exec.CommandContext(ctx, binary, append(command, "--help")...).Output()
+	return err == nil && strings.Contains(string(out), flag)
 }
 
 // Disk probes the disk of a folder.
@@ -82,11 +135,7 @@ func Disk(ctx context.Context, binary, dir string, d time.Duration) (json.RawMes
 
 // Events counts the events of a topic, as `gesta topics describe` says.
 func (s *Server) Events(ctx context.Context, topic string) (uint64, error) {
-	c, err := run(ctx, s.Binary, []string{"topics", "describe", topic, "--addr", s.GRPC, "-o", "json"})
-	if err != nil {
-		return 0, err
-	}
-	raw, err := c.Wait()
+	raw, err := s.Do(ctx, "topics", "describe", topic)
 	if err != nil {
 		return 0, err
 	}
@@ -123,6 +172,12 @@ func (c *Client) CPU() time.Duration {
 	return c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime()
 }
 
+// Stop ends it before its time; what it printed is lost.
+func (c *Client) Stop() {
+	c.cmd.Process.Signal(syscall.SIGTERM) // has ended already when it fails
+	c.cmd.Wait()
+}
+
 // Wait gives the one JSON object that it printed.
 func (c *Client) Wait() (json.RawMessage, error) {
 	if err := c.cmd.Wait(); err != nil {
@@ -134,25 +189,41 @@ func (c *Client) Wait() (json.RawMessage, error) {
 // Writes are the writes to the log so far, each with its sync.
 type Writes struct{ Count, Seconds float64 }
 
-// Writes reads them from the server's metrics.
-func (s *Server) Writes(ctx context.Context) (w Writes, err error) {
+// Metrics are the server's, each with its labels, and summed over them without.
+func (s *Server) Metrics(ctx context.Context) (map[string]float64, error) {
 	text, err := s.get(ctx, "/metrics")
-	if err != nil {
-		return w, err
-	}
+	all := map[string]float64{}
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		base, _, _ := strings.Cut(name, "{")
-		n, err := strconv.ParseFloat(value, 64)
-		switch {
-		case err != nil:
-		case base == "gesta_log_write_seconds_count":
-			w.Count += n
-		case base == "gesta_log_write_seconds_sum":
-			w.Seconds += n
+		if n, err := strconv.ParseFloat(value, 64); err == nil {
+			all[base] += n
+			if name != base {
+				all[name] = n
+			}
 		}
 	}
-	return w, nil
+	return all, err
+}
+
+// Writes reads them from the server's metrics.
+func (s *Server) Writes(ctx context.Context) (Writes, error) {
+	m, err := s.Metrics(ctx)
+	return Writes{m["gesta_log_write_seconds_count"], m["gesta_log_write_seconds_sum"]}, err
+}
+
+// answers tells whether a page is answered with 200.
+func (s *Server) answers(ctx context.Context, path string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.HTTP+path, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 func (s *Server) get(ctx context.Context, path string) (string, error) {

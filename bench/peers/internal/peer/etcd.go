@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -14,41 +15,58 @@ import (
 
 // etcd puts each event under a key of its own. More clients than one made it no faster.
 type etcd struct {
-	server *process.Server
-	client *clientv3.Client
-	n      int
+	servers []*process.Server
+	client  *clientv3.Client
+	n       int
 }
 
 const etcdPrefix = "events/"
 
-func openEtcd(ctx context.Context, s Setup) (Peer, error) {
-	client, err := local()
-	if err != nil {
-		return nil, err
+func openEtcd(ctx context.Context, s Setup) (Peer, error) { return openEtcds(ctx, s, 1) }
+
+// OpenEtcdCluster starts three members.
+func OpenEtcdCluster(ctx context.Context, s Setup) (Peer, error) { return openEtcds(ctx, s, 3) }
+
+func openEtcds(ctx context.Context, s Setup, members int) (Peer, error) {
+	e := &etcd{n: s.Callers}
+	endpoints, err := e.start(s, members)
+	if err == nil {
+		e.client, err = clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
 	}
-	peers, err := local()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = answer(ctx, e.servers[0], func(ctx context.Context) error { _, err := e.client.Get(ctx, etcdPrefix); return err })
 	}
-	server, err := process.Start(process.Spec{Path: filepath.Join(s.Tools, "etcdserver"), Dir: s.Dir, Args: []string{
-		"--name=one", "--data-dir=" + filepath.Join(s.Dir, "etcd"), "--log-level=error", "--quota-backend-bytes=8589934592",
-		"--listen-client-urls=http://" + client, "--advertise-client-urls=http://" + client,
-		"--listen-peer-urls=http://" + peers, "--initial-advertise-peer-urls=http://" + peers, "--initial-cluster=one=http://" + peers,
-	}})
-	if err != nil {
-		return nil, err
-	}
-	e := &etcd{server: server, n: s.Callers}
-	if e.client, err = clientv3.New(clientv3.Config{Endpoints: []string{client}, Logger: zap.NewNop()}); err != nil {
-		server.Stop()
-		return nil, err
-	}
-	err = answer(ctx, server, func(ctx context.Context) error { _, err := e.client.Get(ctx, etcdPrefix); return err })
 	if err != nil {
 		e.Close()
 		return nil, err
 	}
 	return e, nil
+}
+
+func (e *etcd) start(s Setup, members int) (endpoints []string, err error) {
+	clients, peers, cluster := make([]string, members), make([]string, members), make([]string, members)
+	for i := range members {
+		for _, addr := range []*string{&clients[i], &peers[i]} {
+			if *addr, err = local(); err != nil {
+				return nil, err
+			}
+			*addr = "http://" + *addr
+		}
+		cluster[i] = fmt.Sprintf("m%d=%s", i, peers[i])
+	}
+	for i := range members {
+		name := fmt.Sprintf("m%d", i)
+		server, err := process.Start(process.Spec{Path: filepath.Join(s.Tools, "etcdserver"), Dir: s.Dir, Args: []string{
+			"--name=" + name, "--data-dir=" + filepath.Join(s.Dir, name), "--log-level=error", "--quota-backend-bytes=8589934592",
+			"--listen-client-urls=" + clients[i], "--advertise-client-urls=" + clients[i],
+			"--listen-peer-urls=" + peers[i], "--initial-advertise-peer-urls=" + peers[i], "--initial-cluster=" + strings.Join(cluster, ","),
+		}})
+		if err != nil {
+			return nil, err
+		}
+		e.servers = append(e.servers, server)
+	}
+	return clients, nil
 }
 
 func (e *etcd) Callers() []load.Caller {
@@ -73,11 +91,19 @@ func (e *etcd) Kept(ctx context.Context) (uint64, error) {
 	return uint64(r.Count), nil
 }
 
-func (e *etcd) Pid() int { return e.server.Pid() }
+func (e *etcd) Pids() []int {
+	var all []int
+	for _, s := range e.servers {
+		all = append(all, s.Pid())
+	}
+	return all
+}
 
 func (e *etcd) Close() {
 	if e.client != nil {
 		e.client.Close()
 	}
-	e.server.Stop()
+	for _, s := range e.servers {
+		s.Stop()
+	}
 }

@@ -103,7 +103,7 @@ func (j *jetStream) Kept(ctx context.Context) (uint64, error) {
 	return s.CachedInfo().State.Msgs, nil
 }
 
-func (j *jetStream) Pid() int { return j.server.Pid() }
+func (j *jetStream) Pids() []int { return []int{j.server.Pid()} }
 
 func (j *jetStream) Close() {
 	if j.conn != nil {

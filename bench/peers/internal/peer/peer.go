@@ -38,7 +38,8 @@ type Peer interface {
 	Callers() []load.Caller
 	// Kept counts the events in the server.
 	Kept(ctx context.Context) (uint64, error)
-	Pid() int
+	// Pids are the process ids of its servers.
+	Pids() []int
 	// Close ends the clients and the server.
 	Close()
 }

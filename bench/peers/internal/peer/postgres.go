@@ -186,7 +186,7 @@ func (p *postgres) Kept(ctx context.Context) (n uint64, err error) {
 	return n, err
 }
 
-func (p *postgres) Pid() int { return p.server.Pid() }
+func (p *postgres) Pids() []int { return []int{p.server.Pid()} }
 
 func (p *postgres) Close() {
 	for _, c := range p.conns {

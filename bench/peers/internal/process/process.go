@@ -78,6 +78,12 @@ func (p *Server) Stop() {
 	}
 }
 
+// Kill ends it at once, as a crash would.
+func (p *Server) Kill() {
+	p.cmd.Process.Kill() // has ended already when it fails
+	<-p.ended
+}
+
 // Failure tells how it ended and what it said last.
 func (p *Server) Failure() error {
 	return fmt.Errorf("%s ended (%v); it said: %s", p.spec.Path, p.err, p.lines.last())

@@ -88,13 +88,19 @@ func ticks(pid, at int) time.Duration {
 }
 
 // RSS is a process' resident memory in bytes; 0 on systems without /proc.
-func RSS(pid int) int64 {
+func RSS(pid int) int64 { return status(pid, "VmRSS:") }
+
+// Anon is the part of it that is not files, which the system cannot take back.
+func Anon(pid int) int64 { return status(pid, "RssAnon:") }
+
+// status gives a size from /proc/PID/status in bytes.
+func status(pid int, name string) int64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, name); ok {
 			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
 			return kib << 10
 		}

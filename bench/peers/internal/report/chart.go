@@ -29,13 +29,37 @@ func (f *Figures) Chart() string {
 		}
 		c.y += groupGap
 	}
+	f.threeNodes(&c)
 	return c.document()
+}
+
+// clusters are the systems of which three nodes were measured.
+var clusters = []System{{Name: Gesta, Title: "Gesta, 3 nodes", Syncs: true}, {Name: "etcd", Title: "etcd, 3 nodes", Syncs: true}}
+
+func (f *Figures) threeNodes(c *chart) {
+	s := f.Section(Cluster)
+	if s == nil {
+		return
+	}
+	for _, callers := range []string{"64", "256"} {
+		c.text(0, c.y, "group", callers+" callers, three nodes on the one machine")
+		c.y += 12
+		for _, of := range clusters {
+			c.bar(of, s.stat(of.Name+" "+callers))
+		}
+		c.y += groupGap
+	}
 }
 
 func (f *Figures) most() float64 {
 	most := 1.0
 	for _, s := range f.Systems {
 		most = max(most, statOf(f.rates(s.Name, Append64)).Max, statOf(f.rates(s.Name, Append256)).Max)
+	}
+	if s := f.Section(Cluster); s != nil {
+		for _, of := range clusters {
+			most = max(most, s.stat(of.Name+" 64").Max, s.stat(of.Name+" 256").Max)
+		}
 	}
 	return most
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -39,6 +40,17 @@ type Figures struct {
 	Memory  []Memory `json:"memory"`
 	Disk    []Disk   `json:"disk"`
 	Samples []Sample `json:"samples"`
+
+	Sections []*Section `json:"sections"` // beside the single node
+}
+
+// Read takes figures that were written before, whose sections stay until they are measured again. Without any, everything is empty.
+func Read(b []byte) (*Figures, error) {
+	f := &Figures{}
+	if len(b) == 0 {
+		return f, nil
+	}
+	return f, json.Unmarshal(b, f)
 }
 
 // Settings are what the execution was told.
@@ -119,7 +131,7 @@ type Use struct {
 // Encode writes the figures as JSON with one sample a line, so that versions of the file can be compared.
 func (f *Figures) Encode() ([]byte, error) {
 	head := *f
-	head.Memory, head.Disk, head.Samples = nil, nil, nil
+	head.Memory, head.Disk, head.Samples, head.Sections = nil, nil, nil, nil
 	b, err := json.MarshalIndent(head, "", "  ")
 	if err != nil {
 		return nil, err
@@ -128,15 +140,23 @@ func (f *Figures) Encode() ([]byte, error) {
 		name string
 		rows []any
 	}{{"memory", rows(f.Memory)}, {"disk", rows(f.Disk)}, {"samples", rows(f.Samples)}} {
-		lines := make([][]byte, len(list.rows))
-		for i, row := range list.rows {
-			if lines[i], err = json.Marshal(row); err != nil {
-				return nil, err
-			}
+		if b, err = fillIn(b, list.name, list.rows, "    "); err != nil {
+			return nil, err
 		}
-		text := "[\n    " + string(bytes.Join(lines, []byte(",\n    "))) + "\n  ]"
-		b = bytes.Replace(b, []byte(`"`+list.name+`": null`), []byte(`"`+list.name+`": `+text), 1)
 	}
+	all := make([]string, len(f.Sections))
+	for i, s := range f.Sections {
+		part, err := s.encode()
+		if err != nil {
+			return nil, err
+		}
+		all[i] = string(part)
+	}
+	text := "[]"
+	if len(all) > 0 {
+		text = "[\n    " + strings.Join(all, ",\n    ") + "\n  ]"
+	}
+	b = bytes.Replace(b, []byte(`"sections": null`), []byte(`"sections": `+text), 1)
 	return append(b, '\n'), nil
 }
 

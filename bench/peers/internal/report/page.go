@@ -24,15 +24,26 @@ func (f *Figures) Page(old string) string {
 
 func (f *Figures) block() string {
 	var b strings.Builder
-	for _, part := range []func(*strings.Builder){f.conditions, f.barTable, f.sideBySide, f.use, f.disks, f.skipped} {
+	b.WriteString("\n")
+	for _, part := range []func(*strings.Builder){f.single, f.sections} {
 		part(&b)
 	}
 	return b.String()
 }
 
+// single is what one node, and the others beside it, came to.
+func (f *Figures) single(b *strings.Builder) {
+	if len(f.Systems) == 0 {
+		return
+	}
+	for _, part := range []func(*strings.Builder){f.conditions, f.barTable, f.sideBySide, f.use, f.disks, f.skipped} {
+		part(b)
+	}
+}
+
 func (f *Figures) conditions(b *strings.Builder) {
 	m, s := f.Machine, f.Settings
-	fmt.Fprintf(b, "\n## Figures of %s\n\n", f.Began.UTC().Format("2 January 2006"))
+	fmt.Fprintf(b, "## Figures of %s\n\n", f.Began.UTC().Format("2 January 2006"))
 	fmt.Fprintf(b, "| | |\n|---|---|\n")
 	fmt.Fprintf(b, "| machine | %s; %d cores, shared by client and server; %.0f GiB; %s; Linux %s |\n", m.CPU, m.Cores, float64(m.Memory)/(1<<30), m.FileSystem, m.Kernel)
 	var versions []string
