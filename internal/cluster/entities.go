@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/gesta-db/gesta/api/partition"
 )
 
 // silentAfter is how long a node may say nothing of itself before its entities are run elsewhere.
@@ -17,13 +19,31 @@ const silentAfter = 3 * time.Second
 // handler may attach yet. Nodes may disagree for a moment; the log's conditions are what keeps entities right.
 func (h *Host) Owner(kind, key string) (local bool, node uint64) {
 	serving := (*h.serving.Load())[kind]
+	replicas := h.replicasOf(kind, key)
 	best, most := uint64(0), uint64(0)
 	for _, id := range serving {
+		if replicas != nil && !slices.Contains(replicas, id) {
+			continue // entities are read from a node's own replica
+		}
 		if weight := weigh(id, kind, key); best == 0 || weight > most {
 			best, most = id, weight
 		}
 	}
 	return best == 0 || best == h.id.Replica, best
+}
+
+// replicasOf is who has a replica of an entity's shard; nil: nobody is known to.
+func (h *Host) replicasOf(kind, key string) []uint64 {
+	t, ok := h.meta.Topic(kind)
+	if !ok {
+		t.Shard = 1 // where it will be made
+	}
+	number := t.Shard
+	if n := len(t.Partitions); n > 0 {
+		number = t.Partitions[partition.Of([]byte(key), n)]
+	}
+	s, _ := h.meta.Shard(number)
+	return s.Replicas
 }
 
 func weigh(id uint64, kind, key string) uint64 {

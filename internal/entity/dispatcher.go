@@ -17,17 +17,19 @@ type Log interface {
 	Submit(calls []*event.Call, done func(*event.Call))
 	// Load reads an entity as far as it is applied here; it may read the disk.
 	Load(spec event.LoadSpec) (event.Loaded, error)
-	// Barrier waits until everything acknowledged before the call is applied here, and this node's view is the newest.
-	Barrier(ctx context.Context) error
+	// Shard tells where an entity's events are.
+	Shard(topic, key []byte) uint32
+	// Barrier waits until everything acknowledged in a shard before the call is applied here, and this node's view of it is the newest.
+	Barrier(ctx context.Context, shard uint32) error
 	// Command finds the newest outcome of a command id, and the digest of what was asked for then.
 	Command(topic, key, id []byte) (o event.Outcome, digest [32]byte, ok bool, err error)
 	// Revision is the stream's newest revision that is applied here.
 	Revision(topic, key []byte) (uint64, error)
 	// Prepare makes a kind's topic exist.
 	Prepare(ctx context.Context, kind string) error
-	// Versions tells which types of events, in which versions, a topic holds behind an offset of its shard, and gives the offset up
+	// Versions tells which types of events, in which versions, a topic holds behind a position, empty for all, and gives the position up
 	// to which it came, also when it fails. It may take long.
-	Versions(ctx context.Context, topic string, after uint64, tell func(typ []byte, version uint32)) (upTo uint64, err error)
+	Versions(ctx context.Context, topic, after string, tell func(typ []byte, version uint32)) (upTo string, err error)
 }
 
 // Handler is what an attached process is reached by.
@@ -248,8 +250,8 @@ func (d *Dispatcher) give(s Step) {
 	for _, l := range s.Loads {
 		d.later(func() { d.load(l) })
 	}
-	if len(s.Confirms) > 0 {
-		d.later(func() { d.confirm(s.Confirms) })
+	for _, qs := range d.byShard(s.Confirms) {
+		d.later(func() { d.confirm(qs) })
 	}
 }
 
@@ -280,7 +282,7 @@ func (d *Dispatcher) committed(call *event.Call) {
 
 func (d *Dispatcher) load(l *Loading) {
 	if l.Barrier {
-		l.Err = d.log.Barrier(d.ctx)
+		l.Err = d.log.Barrier(d.ctx, d.log.Shard(l.Spec.Topic, l.Spec.Key))
 	}
 	if l.Err == nil {
 		l.Got, l.Err = d.log.Load(l.Spec)
@@ -288,9 +290,24 @@ func (d *Dispatcher) load(l *Loading) {
 	d.post(func(in *inbox) { in.loaded = append(in.loaded, l) })
 }
 
-// confirm asks about all with one barrier.
+// byShard divides questions by where they are to be asked.
+func (d *Dispatcher) byShard(qs []*Confirm) (groups [][]*Confirm) {
+	place := map[uint32]int{}
+	for _, q := range qs {
+		shard := d.log.Shard(q.Topic, q.Key)
+		i, ok := place[shard]
+		if !ok {
+			i = len(groups)
+			place[shard], groups = i, append(groups, nil)
+		}
+		groups[i] = append(groups[i], q)
+	}
+	return groups
+}
+
+// confirm asks about all, which are of one shard, with one barrier.
 func (d *Dispatcher) confirm(qs []*Confirm) {
-	err := d.log.Barrier(d.ctx)
+	err := d.log.Barrier(d.ctx, d.log.Shard(qs[0].Topic, qs[0].Key))
 	for _, q := range qs {
 		if q.Err = err; err == nil {
 			q.Err = d.look(q)

@@ -89,9 +89,9 @@ type versions struct {
 
 // held is what one topic holds. Its lock is held while the topic is read.
 type held struct {
-	mu     sync.Mutex
-	seen   map[version]bool
-	offset uint64 // up to which the shard was read
+	mu   sync.Mutex
+	seen map[version]bool
+	upTo string // the position up to which the topic was read
 }
 
 type version struct {
@@ -121,12 +121,12 @@ func (d *Dispatcher) readable(ctx context.Context, k *KindConfig, h *Hello) erro
 	held := d.seen.of(k.Name)
 	held.mu.Lock()
 	defer held.mu.Unlock()
-	offset, err := d.log.Versions(ctx, k.Name, held.offset, func(typ []byte, v uint32) {
+	upTo, err := d.log.Versions(ctx, k.Name, held.upTo, func(typ []byte, v uint32) {
 		if !held.seen[version{string(typ), v}] { // without allocating
 			held.seen[version{string(typ), v}] = true
 		}
 	})
-	if held.offset = offset; err != nil {
+	if held.upTo = upTo; err != nil {
 		return err
 	}
 	var missing []string

@@ -38,7 +38,9 @@ type Point struct {
 	Kind     PointKind
 	Number   uint64
 	Position position.Position
-	ID       []byte
+	// Others are the places in further shards of a position in several; Position's is the lowest number.
+	Others position.List
+	ID     []byte
 	// Time is in UTC, between the years 1677 and 2262: all that fits into nanoseconds.
 	Time time.Time
 	// Ago is not negative.
@@ -82,14 +84,32 @@ func refusePoint(s, why string) error {
 }
 
 func parsePosition(token string) (Point, error) {
-	p, err := position.Parse(token)
+	p, others, err := parseToken(token)
 	switch {
 	case errors.Is(err, position.ErrVersion):
 		return Point{}, errs.New(errs.Unsupported, "%w", err).With("field", "from")
 	case err != nil:
 		return Point{}, errs.New(errs.Invalid, "%w", err).With("field", "from")
 	}
-	return Point{Kind: AtPosition, Position: p}, nil
+	return Point{Kind: AtPosition, Position: p, Others: others}, nil
+}
+
+// parseToken reads a position of any number of shards; that of one takes no memory.
+func parseToken(token string) (position.Position, position.List, error) {
+	p, err := position.Parse(token)
+	if !errors.Is(err, position.ErrSeveral) {
+		return p, nil, err
+	}
+	l, err := position.ParseList(token)
+	if err != nil {
+		return p, nil, err
+	}
+	return l[0], l[1:], nil
+}
+
+// Place is the point's position in all of its shards.
+func (p *Point) Place() position.List {
+	return append(position.List{p.Position}, p.Others...)
 }
 
 func parseID(id string) (Point, error) {
@@ -157,7 +177,7 @@ func (p Point) String() string {
 	case Number:
 		return strconv.FormatUint(p.Number, 10)
 	case AtPosition:
-		return "pos:" + p.Position.String()
+		return "pos:" + string(p.Position.AppendAmong(nil, p.Others))
 	case AtID:
 		return "id:" + string(p.ID)
 	case AtTime:

@@ -174,7 +174,20 @@ type ReadSpec struct {
 	Tags [][]byte
 	// Where leaves out events that it does not match, of those that all of the above keep; nil keeps all.
 	Where Predicate
+	// Order is that of events of several shards; not ByRecorded with Follow. One shard has one order, which is by both.
+	Order Order
 }
+
+// Order says how the events of several shards are put together. Those of one shard stay in its order.
+type Order uint8
+
+// The orders. The zero value is the quickest.
+const (
+	// ByShard takes what comes.
+	ByShard Order = iota
+	// ByRecorded takes the earliest recorded time first (backwards: the latest).
+	ByRecorded
+)
 
 // Predicate is a condition on events that no index knows. It is used by one goroutine at a time. One that is a fmt.Stringer gives its
 // text, by which another node can apply it.
@@ -191,6 +204,9 @@ type Batch struct {
 	Events [][]byte
 	// Position is where the batch ends: a read from it continues after it (backwards: at it).
 	Position position.Position
+	// Others are where the read is in the other shards of a topic of several partitions. All events of a batch are of one shard,
+	// Position's, so within the batch the others stay where they are.
+	Others position.List
 	// Live is true once, when the reader has caught up with what is committed and now follows.
 	Live bool
 	// ResolvedOffset is set in the first batch when the starting point fell between kept events: the first kept event's offset.

@@ -39,6 +39,7 @@ var public = map[string]place{
 	"api/eventwire":   {floor: ground},
 	"api/position":    {floor: ground},
 	"api/jsonwalk":    {floor: ground},
+	"api/partition":   {floor: ground},
 	"api/cloudevents": {floor: ground, may: []string{"api/eventwire", "api/jsonwalk"}},
 
 	"api/gesta/peer/v1": {floor: ground}, // between nodes, not for clients

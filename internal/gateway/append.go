@@ -35,27 +35,33 @@ type Call struct {
 // must be created, or is being deleted, until ctx ends.
 func (g *Gateway) Submit(ctx context.Context, who Caller, calls []*Call) {
 	now := g.clock.Now()
-	queue := make([]*event.Call, 0, len(calls))
+	q := queue{g: g, room: len(calls)}
 	g.order.RLock()
 	defer func() { g.order.RUnlock() }()
 	for _, c := range calls {
 		g.start(c, now)
 		err := g.check(who, c.Commit)
-		for err == nil && !g.known(c.Commit) {
+		var shard uint32
+		for known := false; err == nil; {
+			if shard, known, err = g.locate(c.Commit); known || err != nil {
+				break
+			}
 			// What came before goes first, and the lock is not held while a topic is made: that takes a write to disk.
-			queue = g.enqueue(queue)
+			q.flush()
 			g.order.RUnlock()
 			err = g.makeTopics(ctx, c)
 			g.order.RLock()
+		}
+		if err == nil {
+			err = q.add(shard, &c.inner)
 		}
 		if err != nil {
 			g.end(c, err)
 			continue
 		}
 		c.under = g.under
-		queue = append(queue, &c.inner)
 	}
-	g.enqueue(queue)
+	q.flush()
 }
 
 // Append is Submit for one commit, awaited. Created are topics that were made for it, also when it then failed.
@@ -87,14 +93,6 @@ func (g *Gateway) append(ctx context.Context, who Caller, commit *event.Commit) 
 		return outcome, c.Created, c.Err
 	}
 	return *c.Outcome, c.Created, nil
-}
-
-func (g *Gateway) enqueue(queue []*event.Call) []*event.Call {
-	if len(queue) > 0 {
-		g.under.add(len(queue))
-		g.shard.Submit(queue)
-	}
-	return queue[len(queue):]
 }
 
 func (g *Gateway) start(c *Call, now time.Time) {
@@ -133,20 +131,6 @@ func (g *Gateway) check(who Caller, commit *event.Commit) error {
 	return nil
 }
 
-// known tells whether all topics exist and none is being made or deleted. g.order is held.
-func (g *Gateway) known(commit *event.Commit) bool {
-	for i := range commit.Streams {
-		topic := commit.Streams[i].Topic
-		if _, ok := g.topics.Topic(topic); !ok {
-			return false
-		}
-		if g.names.locked(topic) {
-			return false
-		}
-	}
-	return true
-}
-
 // makeTopics creates what is missing, after what others are doing to these topics. A deletion may begin before the caller holds
 // g.order again: it looks again.
 func (g *Gateway) makeTopics(ctx context.Context, c *Call) error {
@@ -154,7 +138,7 @@ func (g *Gateway) makeTopics(ctx context.Context, c *Call) error {
 	defer cancel()
 	for i := range c.Commit.Streams {
 		name := string(c.Commit.Streams[i].Topic)
-		created, err := g.ensureTopic(ctx, name, c.Commit.NoCreate)
+		created, err := g.ensureTopic(ctx, name, Layout{}, c.Commit.NoCreate)
 		if err != nil {
 			return err
 		}

@@ -48,8 +48,21 @@ func (g *Gateway) Counts(ctx context.Context, who Caller, q CountsQuery) (Counts
 	if err != nil {
 		return Counts{}, err
 	}
-	c.Counts, err = g.shard.Counts(ctx, []byte(q.Topic), c.From, c.To, buckets)
-	return c, err
+	c.Counts = make([]uint64, buckets)
+	for _, number := range topic.Shards() {
+		s, err := g.shard(number)
+		if err != nil {
+			return Counts{}, err
+		}
+		counts, err := s.Counts(ctx, []byte(q.Topic), c.From, c.To, buckets)
+		if err != nil {
+			return Counts{}, err
+		}
+		for i, n := range counts {
+			c.Counts[i] += n
+		}
+	}
+	return c, nil
 }
 
 func (g *Gateway) span(q CountsQuery, topic Topic) (c Counts, buckets int, err error) {

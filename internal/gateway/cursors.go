@@ -61,7 +61,7 @@ func (g *Gateway) SetCursor(ctx context.Context, who Caller, name, at string, ex
 	if err := g.admitAppend(); err != nil {
 		return Cursor{}, false, err
 	}
-	if err := g.ownPosition(at); err != nil {
+	if err := g.ownPosition(ctx, at); err != nil {
 		return Cursor{}, false, err
 	}
 	_, there := g.cursors.Cursor(name)
@@ -92,17 +92,42 @@ func (g *Gateway) cursor(who Caller, action Action, name string) error {
 }
 
 // ownPosition refuses a position from which no read here could go on.
-func (g *Gateway) ownPosition(token string) error {
-	p, err := position.Parse(token)
+func (g *Gateway) ownPosition(ctx context.Context, token string) error {
+	place, err := position.ParseList(token)
 	if err != nil {
 		return errs.New(errs.Invalid, "the position does not parse (%w); take one that an append or a read has given", err).With("field", "position")
 	}
-	s := g.shard.Status()
-	switch {
-	case p.Shard != s.Shard || p.History != s.History:
-		return errs.New(errs.Invalid, "the position belongs to another cluster or history; take one that this cluster has given").With("field", "position")
-	case p.Offset > s.LastOffset:
-		return errs.New(errs.Invalid, "the position is beyond the end of the shard (offset %d); take one that this cluster has given", s.LastOffset).With("field", "position")
+	for _, p := range place {
+		if err := g.ownPlace(ctx, p); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// ownPlace holds a position against its shard: as this node knows it, or else as its leader does, whom this node may lag behind.
+func (g *Gateway) ownPlace(ctx context.Context, p position.Position) error {
+	shard, ok := g.shards.Shard(p.Shard)
+	if !ok {
+		return errForeign()
+	}
+	s := shard.Status()
+	last := position.Position{Shard: s.Shard, History: s.History, Offset: s.LastOffset}
+	if p.History != last.History || p.Offset > last.Offset {
+		var err error
+		if _, last, err = shard.Head(ctx, nil, nil); err != nil {
+			return err
+		}
+	}
+	switch {
+	case p.History != last.History:
+		return errForeign()
+	case p.Offset > last.Offset:
+		return errs.New(errs.Invalid, "the position is beyond the end of the shard (offset %d); take one that this cluster has given", last.Offset).With("field", "position")
+	}
+	return nil
+}
+
+func errForeign() error {
+	return errs.New(errs.Invalid, "the position belongs to another cluster or history; take one that this cluster has given").With("field", "position")
 }

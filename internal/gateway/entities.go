@@ -7,13 +7,9 @@ import (
 	"log/slog"
 	"strconv"
 	"sync/atomic"
-	"time"
-
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/gesta-db/gesta/api/eventwire"
 	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
-	"github.com/gesta-db/gesta/api/position"
 	"github.com/gesta-db/gesta/internal/entity"
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
@@ -35,7 +31,8 @@ type Placement interface {
 
 // EntityOptions let a gateway run entities.
 type EntityOptions struct {
-	Log       EntityLog
+	// Log gives what entities need of a shard.
+	Log       func(shard uint32) (EntityLog, bool)
 	Logger    *slog.Logger // nil: silent
 	Listener  *entity.Listener
 	Placement Placement // nil: all run here
@@ -51,8 +48,9 @@ func (g *Gateway) openEntities(o *EntityOptions) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	g.placement, g.askNode, g.entityLog, g.ids.prefix = o.Placement, o.Ask, o.Log, o.IDs
-	g.entities = entity.Open(entity.Config{Limits: *g.limits, Logger: o.Logger, Listener: o.Listener, IDs: o.IDs + "c"}, &entityLog{EntityLog: o.Log, g: g}, g.clock)
+	g.placement, g.askNode, g.ids.prefix = o.Placement, o.Ask, o.IDs
+	g.entityLog = &entityLog{g: g, log: o.Log}
+	g.entities = entity.Open(entity.Config{Limits: *g.limits, Logger: o.Logger, Listener: o.Listener, IDs: o.IDs + "c"}, g.entityLog, g.clock)
 }
 
 // ids are names unlike any others.
@@ -250,10 +248,16 @@ func (g *Gateway) ask(ctx context.Context, kind, key string, put func(*entity.Ca
 
 // revisionAt finds the newest event of an entity up to a point.
 func (g *Gateway) revisionAt(ctx context.Context, kind, key string, at event.Point) (uint64, error) {
-	if _, ok := g.topics.Topic([]byte(kind)); !ok {
-		return 0, errUnknownTopic(kind)
+	spec := event.ReadSpec{Scope: event.ScopeStream, Topic: []byte(kind), Key: []byte(key), From: at, Backwards: true, Limit: 1}
+	shards, err := g.scope(0, &spec)
+	if err != nil {
+		return 0, err
 	}
-	r, err := g.shard.Read(ctx, event.ReadSpec{Scope: event.ScopeStream, Topic: []byte(kind), Key: []byte(key), From: at, Backwards: true, Limit: 1})
+	s, err := g.shard(shards[0])
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.Read(ctx, spec)
 	if err != nil {
 		return 0, err
 	}
@@ -321,7 +325,11 @@ func (g *Gateway) DeleteEntity(ctx context.Context, who Caller, d *Deletion) (o 
 }
 
 func (g *Gateway) deleteOnce(ctx context.Context, who Caller, d *Deletion) (o event.Outcome, err error) {
-	h, _, err := g.shard.Head(ctx, []byte(d.Kind), []byte(d.Key))
+	s, err := g.shardOf([]byte(d.Kind), []byte(d.Key))
+	if err != nil {
+		return o, err
+	}
+	h, _, err := s.Head(ctx, []byte(d.Kind), []byte(d.Key))
 	switch {
 	case err != nil:
 		return o, err
@@ -389,129 +397,4 @@ func (g *Gateway) Attach(ctx context.Context, who Caller, hello *gestav1.Hello, 
 		Protocol: entity.Protocol, NodeId: g.identity.NodeID, ClusterId: g.identity.ClusterID, ServerVersion: g.identity.Version, Process: a.Name,
 		Limits: &gestav1.HandlerLimits{EventBytes: uint64(l.EventBytes), CommitBytes: uint64(l.CommitBytes), CommitEvents: uint32(l.CommitEvents), StateBytes: uint64(l.StateBytes), ReplyBytes: uint64(l.ReplyBytes)},
 	}, nil
-}
-
-// entityLog gives entities the log in their words.
-type entityLog struct {
-	EntityLog
-	g *Gateway
-}
-
-// Submit queues commits whose topics exist; those of a topic that does not any more wait for it elsewhere.
-func (l *entityLog) Submit(calls []*event.Call, done func(*event.Call)) {
-	g := l.g
-	if err := g.refusal.Load(); err != nil {
-		for _, c := range calls {
-			c.Err = err
-			done(c)
-		}
-		return
-	}
-	g.order.RLock()
-	defer g.order.RUnlock()
-	under := g.under
-	finish := func(c *event.Call) {
-		under.done()
-		done(c)
-	}
-	queue := make([]*event.Call, 0, len(calls))
-	for _, c := range calls {
-		if !g.known(c.Commit) {
-			go l.remake(c, done)
-			continue
-		}
-		c.Done = finish
-		queue = append(queue, c)
-	}
-	if len(queue) > 0 {
-		under.add(len(queue))
-		g.shard.Submit(queue)
-	}
-}
-
-// remake writes a commit whose topic was deleted: it was empty, so the commit is the first of its stream or refused.
-func (l *entityLog) remake(c *event.Call, done func(*event.Call)) {
-	c.After = nil
-	ctx, cancel := context.WithTimeout(context.Background(), DefaultTimeout)
-	defer cancel()
-	o, _, err := l.g.append(ctx, Caller{}, c.Commit)
-	c.Outcome, c.Err = o, err
-	done(c)
-}
-
-// Prepare makes a kind's topic exist.
-func (l *entityLog) Prepare(ctx context.Context, kind string) error {
-	if _, ok := l.g.topics.Topic([]byte(kind)); ok {
-		return nil
-	}
-	if err := l.g.admitAppend(); err != nil {
-		return err
-	}
-	_, err := l.g.ensureTopic(ctx, kind, false)
-	return err
-}
-
-// versionsTime is how long one look at what a topic holds may take.
-const versionsTime = 10 * time.Second
-
-// Versions reads a topic's events behind an offset. Past versionsTime it fails with unavailable, and the next call goes on.
-func (l *entityLog) Versions(ctx context.Context, topic string, after uint64, tell func(typ []byte, version uint32)) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, versionsTime)
-	defer cancel()
-	if err := l.Barrier(ctx); err != nil {
-		return after, err
-	}
-	from := event.Point{Kind: event.Start}
-	if after > 0 {
-		st := l.g.shard.Status()
-		from = event.Point{Kind: event.AtPosition, Position: position.Position{Shard: st.Shard, History: st.History, Offset: after}}
-	}
-	r, err := l.g.shard.Read(ctx, event.ReadSpec{Scope: event.ScopeTopic, Topic: []byte(topic), From: from})
-	if err != nil {
-		return after, err
-	}
-	defer r.Close()
-	for {
-		b, err := r.Next(ctx)
-		switch {
-		case errors.Is(err, io.EOF):
-			return after, nil
-		case err == nil && ctx.Err() != nil:
-			err = ctx.Err()
-		}
-		if err != nil {
-			return after, errs.New(errs.Unavailable, "the events of kind %s are still being looked through for versions, up to offset %d: attach again: %w", topic, after, err).With("reason", "versions")
-		}
-		for _, e := range b.Events {
-			if err := tellVersion(e, tell); err != nil {
-				return after, err
-			}
-		}
-		after = b.Position.Offset
-	}
-}
-
-// tellVersion finds an event's type and version in its encoding.
-func tellVersion(recorded []byte, tell func([]byte, uint32)) error {
-	var v eventwire.View
-	if err := eventwire.ViewRecorded(recorded, &v); err != nil {
-		return err
-	}
-	version := uint64(0)
-	for b := v.Event; len(b) > 0; {
-		number, typ, n := protowire.ConsumeTag(b)
-		if n < 0 || number > 3 {
-			break
-		}
-		m := protowire.ConsumeFieldValue(number, typ, b[n:])
-		if m < 0 {
-			break
-		}
-		if number == 3 && typ == protowire.VarintType {
-			version, _ = protowire.ConsumeVarint(b[n:])
-		}
-		b = b[n+m:]
-	}
-	tell(v.Type, uint32(version))
-	return nil
 }

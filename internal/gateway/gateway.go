@@ -15,8 +15,8 @@ import (
 
 // Options is what a gateway is made of.
 type Options struct {
-	// Shard serves every topic.
-	Shard      Shard
+	// Shards hold the topics.
+	Shards     Shards
 	Topics     Topics
 	Cursors    Cursors
 	Cluster    Cluster    // nil: the server has none
@@ -39,7 +39,7 @@ type Identity struct {
 
 // Gateway is safe for concurrent use.
 type Gateway struct {
-	shard    Shard
+	shards   Shards
 	topics   Topics
 	cursors  Cursors
 	cluster  Cluster // nil: none
@@ -52,7 +52,7 @@ type Gateway struct {
 	language func() *filter.Language // made when it is first used
 
 	entities  *entity.Dispatcher // nil: none
-	entityLog EntityLog
+	entityLog *entityLog
 	placement Placement
 	askNode   Ask
 	ids       ids
@@ -73,7 +73,7 @@ type Gateway struct {
 
 // New gives a gateway over what o holds.
 func New(o Options) *Gateway {
-	g := &Gateway{shard: o.Shard, topics: o.Topics, cursors: o.Cursors, cluster: o.Cluster, auth: o.Authorizer, limits: o.Limits, clock: o.Clock, tracer: o.Tracer, identity: o.Identity,
+	g := &Gateway{shards: o.Shards, topics: o.Topics, cursors: o.Cursors, cluster: o.Cluster, auth: o.Authorizer, limits: o.Limits, clock: o.Clock, tracer: o.Tracer, identity: o.Identity,
 		under: newFlight(nil), language: sync.OnceValue(filter.New)}
 	if g.auth == nil {
 		g.auth = AllowAll{}

@@ -32,7 +32,10 @@ func open(t *testing.T, o gateway.Options, topics ...string) fixture {
 	t.Helper()
 	f := fixture{shard: gatewaytest.NewShard(), topics: gatewaytest.NewTopics(topics...), cursors: o.Cursors}
 	l := limits.Default()
-	o.Shard, o.Topics, o.Limits = f.shard, f.topics, &l
+	if o.Shards == nil {
+		o.Shards = gatewaytest.NewShards(f.shard)
+	}
+	o.Topics, o.Limits = f.topics, &l
 	f.Gateway = gateway.New(o)
 	return f
 }
@@ -226,7 +229,7 @@ func TestEverythingIsAuthorised(t *testing.T) {
 			_, err := f.Read(t.Context(), who, 1, event.ReadSpec{Scope: event.ScopeAll})
 			return err
 		}, func(f fixture) error { _, _, err := f.Head(t.Context(), who, []byte("a"), nil); return err }},
-		gateway.ActManage: {func(f fixture) error { _, err := f.CreateTopic(t.Context(), who, "b"); return err },
+		gateway.ActManage: {func(f fixture) error { _, err := f.CreateTopic(t.Context(), who, "b", gateway.Layout{}); return err },
 			func(f fixture) error { return f.DeleteTopic(t.Context(), who, "a") }},
 		gateway.ActInspect: {func(f fixture) error { _, err := f.Status(who); return err },
 			func(f fixture) error { _, _, err := f.ListTopics(who, "", "", 0); return err },
@@ -248,14 +251,14 @@ func TestTopics(t *testing.T) {
 	f := open(t, gateway.Options{})
 	ctx := t.Context()
 	for i := range 3 {
-		if info, err := f.CreateTopic(ctx, nobody, fmt.Sprint("t", i)); err != nil || info.Shard != gateway.FirstShard || info.Events != 0 {
+		if info, err := f.CreateTopic(ctx, nobody, fmt.Sprint("t", i), gateway.Layout{}); err != nil || info.Shard != gateway.FirstShard || info.Events != 0 {
 			t.Fatal(info, err)
 		}
 	}
-	if _, err := f.CreateTopic(ctx, nobody, "t1"); errs.CodeOf(err) != errs.Exists {
+	if _, err := f.CreateTopic(ctx, nobody, "t1", gateway.Layout{}); errs.CodeOf(err) != errs.Exists {
 		t.Fatal(err)
 	}
-	if _, err := f.CreateTopic(ctx, nobody, "T/1"); errs.CodeOf(err) != errs.Invalid {
+	if _, err := f.CreateTopic(ctx, nobody, "T/1", gateway.Layout{}); errs.CodeOf(err) != errs.Invalid {
 		t.Fatal(err)
 	}
 	if list, more, err := f.ListTopics(nobody, "t", "t0", 1); err != nil || len(list) != 1 || list[0].Name != "t1" || !more {
@@ -303,7 +306,7 @@ func TestDeletionAndAppendsUnderWay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	eventually(t, "the deletion has begun", func() bool {
-		_, err := f.CreateTopic(expired(t), nobody, "a")
+		_, err := f.CreateTopic(expired(t), nobody, "a", gateway.Layout{})
 		return errs.CodeOf(err) == errs.Unavailable
 	})
 	go f.Submit(ctx, nobody, []*gateway.Call{call(late, gatewaytest.Commit(event.Expect{}, [2]string{"a", "2"}))})
@@ -407,7 +410,7 @@ func TestListener(t *testing.T) {
 	must(err)
 	r.Close()
 	r.Close()
-	_, err = f.CreateTopic(t.Context(), nobody, "b")
+	_, err = f.CreateTopic(t.Context(), nobody, "b", gateway.Layout{})
 	must(err)
 	must(f.DeleteTopic(t.Context(), nobody, "b"))
 	want := []string{"created a", "append 1 <nil>", "append 1 broken", "read", "batch 1 false", "end", "created b", "deleted b"}

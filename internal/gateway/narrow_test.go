@@ -29,7 +29,7 @@ func (a asked) Read(ctx context.Context, spec event.ReadSpec) (event.Reader, err
 // A shard that is elsewhere needs a condition's text.
 func TestConditionsKeepTheirText(t *testing.T) {
 	s, l := asked{gatewaytest.NewShard(), make(chan event.ReadSpec, 1)}, limits.Default()
-	g := gateway.New(gateway.Options{Shard: s, Topics: gatewaytest.NewTopics("a"), Limits: &l})
+	g := gateway.New(gateway.Options{Shards: gatewaytest.Only(s), Topics: gatewaytest.NewTopics("a"), Limits: &l})
 	spec := event.ReadSpec{Scope: event.ScopeTopic, Topic: []byte("a")}
 	if err := g.Narrow(&spec, gateway.Filter{Where: "revision > 1"}); err != nil {
 		t.Fatal(err)

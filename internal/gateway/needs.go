@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/gesta-db/gesta/api/partition"
 	"github.com/gesta-db/gesta/api/position"
 	"github.com/gesta-db/gesta/internal/event"
 )
@@ -27,12 +28,20 @@ type Shard interface {
 	Ready() (bool, []string)
 }
 
+// Shards is what the gateway needs of the logs there are.
+type Shards interface {
+	// Shard gives the log of a number; it looks in memory alone.
+	Shard(number uint32) (Shard, bool)
+	// Numbers lists them in ascending order. It may be kept, not changed.
+	Numbers() []uint32
+}
+
 // Topics is what the gateway needs of the meta group.
 type Topics interface {
 	// Topic looks a name up in memory; it does not keep the slice.
 	Topic(name []byte) (Topic, bool)
-	// EnsureTopic makes the topic exist on a shard, durably, and tells whether it did not before.
-	EnsureTopic(ctx context.Context, name string, shard uint32) (created bool, err error)
+	// EnsureTopic makes the topic exist, durably, and tells whether it did not before. Invalid and not_found are about the layout.
+	EnsureTopic(ctx context.Context, name string, l Layout) (created bool, err error)
 	// DeleteTopic forgets the topic, durably. Unknown: not_found.
 	DeleteTopic(ctx context.Context, name string) error
 	// Topics lists topics in the order of their names: those with the prefix, after a name.
@@ -43,9 +52,38 @@ type Topics interface {
 
 // Topic is a named set of streams and where it lives.
 type Topic struct {
-	Name    string
-	Shard   uint32
-	Created time.Time
+	Name string
+	// Shard is where it lives, the first of them when there are several.
+	Shard uint32
+	// Partitions are its shards when there are several, in the order by which keys find theirs; nil: Shard alone.
+	Partitions []uint32
+	Created    time.Time
+}
+
+// Shards are those that the topic lives on.
+func (t *Topic) Shards() []uint32 {
+	if len(t.Partitions) == 0 {
+		return []uint32{t.Shard}
+	}
+	return t.Partitions
+}
+
+// ShardOf is where the stream of a key lives.
+func (t *Topic) ShardOf(key []byte) uint32 {
+	if len(t.Partitions) == 0 {
+		return t.Shard
+	}
+	return t.Partitions[partition.Of(key, len(t.Partitions))]
+}
+
+// Layout says where a new topic shall live. At most one part is set; the zero value is FirstShard.
+type Layout struct {
+	// Shards are the topic's, in the order by which keys find theirs.
+	Shards []uint32
+	// Partitions is over how many shards it shall live; the cluster chooses those with the fewest topics.
+	Partitions int
+	// Colocate names the topic whose shards it shall have: the same keys are then in the same shards.
+	Colocate string
 }
 
 // ShardStatus is one shard as this node sees it. Raft's numbers are indexes of entries.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -31,25 +32,41 @@ func (g *Gateway) Ready() (bool, []Check) {
 	return true, checks
 }
 
+// leaderCheck holds when every shard has a leader that this node knows.
 func (g *Gateway) leaderCheck() Check {
-	s := g.shard.Status()
-	if s.Leader != "" || s.Role == "leader" {
-		return Check{Name: "leader", OK: true}
-	}
-	return Check{Name: "leader", Reason: fmt.Sprintf("shard %d has no leader that this node knows", s.Shard)}
+	c := Check{Name: "leader", OK: true}
+	g.eachShard(func(shard Shard) {
+		if s := shard.Status(); s.Leader == "" && s.Role != "leader" {
+			c.fail(fmt.Sprintf("shard %d has no leader that this node knows", s.Shard))
+		}
+	})
+	return c
 }
 
-// shardCheck covers that the index has everything applied: the shard reports it with its own reasons.
+// shardCheck covers that the index has everything applied: the shards report it with their own reasons.
 func (g *Gateway) shardCheck() Check {
-	ok, reasons := g.shard.Ready()
-	c := Check{Name: "index", OK: ok}
-	for i, r := range reasons {
-		if i > 0 {
-			c.Reason += "; "
+	c := Check{Name: "index", OK: true}
+	g.eachShard(func(shard Shard) {
+		if ok, reasons := shard.Ready(); !ok {
+			c.fail(strings.Join(reasons, "; "))
 		}
-		c.Reason += r
-	}
+	})
 	return c
+}
+
+func (c *Check) fail(reason string) {
+	if c.OK = false; c.Reason != "" {
+		c.Reason += "; "
+	}
+	c.Reason += reason
+}
+
+func (g *Gateway) eachShard(f func(Shard)) {
+	for _, number := range g.shards.Numbers() {
+		if s, ok := g.shards.Shard(number); ok {
+			f(s)
+		}
+	}
 }
 
 func (g *Gateway) diskCheck() Check {
@@ -83,7 +100,8 @@ func (g *Gateway) Status(who Caller) (Status, error) {
 		return Status{}, err
 	}
 	ready, checks := g.Ready()
-	s := Status{Identity: g.identity, Uptime: g.clock.Now().Sub(g.identity.Started), Ready: ready, Shards: []ShardStatus{g.shard.Status()}}
+	s := Status{Identity: g.identity, Uptime: g.clock.Now().Sub(g.identity.Started), Ready: ready}
+	g.eachShard(func(shard Shard) { s.Shards = append(s.Shards, shard.Status()) })
 	for _, c := range checks {
 		if !c.OK {
 			s.Reasons = append(s.Reasons, c.Reason)

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/event"
@@ -24,12 +26,15 @@ func errUnknownTopic(name string) *errs.Error {
 	return errs.New(errs.NotFound, "there is no topic %s", name).With("topic", name)
 }
 
-// CreateTopic makes a topic; one that is there already is exists.
-func (g *Gateway) CreateTopic(ctx context.Context, who Caller, name string) (TopicInfo, error) {
+// CreateTopic makes a topic where the layout says; one that is there already is exists.
+func (g *Gateway) CreateTopic(ctx context.Context, who Caller, name string, l Layout) (TopicInfo, error) {
 	if err := g.manage(who, name); err != nil {
 		return TopicInfo{}, err
 	}
-	created, err := g.ensureTopic(ctx, name, false)
+	if err := g.checkLayout(l); err != nil {
+		return TopicInfo{}, err
+	}
+	created, err := g.ensureTopic(ctx, name, l, false)
 	switch {
 	case err != nil:
 		return TopicInfo{}, err
@@ -39,8 +44,27 @@ func (g *Gateway) CreateTopic(ctx context.Context, who Caller, name string) (Top
 	return g.describe([]byte(name))
 }
 
+// checkLayout refuses what the meta group need not be asked about.
+func (g *Gateway) checkLayout(l Layout) error {
+	parts := 0
+	for _, given := range []bool{len(l.Shards) > 0, l.Partitions != 0, l.Colocate != ""} {
+		if given {
+			parts++
+		}
+	}
+	switch {
+	case parts > 1:
+		return errs.New(errs.Invalid, "say once where the topic shall lie: by shards, by partitions or by colocate").With("field", "partitions")
+	case l.Partitions < 0 || l.Partitions > g.limits.Shards || len(l.Shards) > g.limits.Shards:
+		return errs.New(errs.Invalid, "a topic has 1 to %d partitions", g.limits.Shards).With("field", "partitions")
+	case l.Colocate != "":
+		return event.CheckTopic(l.Colocate)
+	}
+	return nil
+}
+
 // ensureTopic makes a topic unless there is one. Of several at once one makes it and the others find it.
-func (g *Gateway) ensureTopic(ctx context.Context, name string, noCreate bool) (created bool, err error) {
+func (g *Gateway) ensureTopic(ctx context.Context, name string, l Layout, noCreate bool) (created bool, err error) {
 	if err := g.names.lock(ctx, name); err != nil {
 		return false, err
 	}
@@ -51,7 +75,7 @@ func (g *Gateway) ensureTopic(ctx context.Context, name string, noCreate bool) (
 	if noCreate {
 		return false, errs.New(errs.NotFound, "there is no topic %s; create it with: gesta topics create %s", name, name).With("topic", name)
 	}
-	created, err = g.topics.EnsureTopic(ctx, name, FirstShard)
+	created, err = g.topics.EnsureTopic(ctx, name, l)
 	if created && g.listener.TopicCreated != nil {
 		g.listener.TopicCreated(name)
 	}
@@ -85,8 +109,25 @@ func (g *Gateway) describe(name []byte) (TopicInfo, error) {
 	if !ok {
 		return TopicInfo{}, errUnknownTopic(string(name))
 	}
-	events, err := g.shard.TopicEvents(name)
+	events, err := g.topicEvents(&t)
 	return TopicInfo{Topic: t, Events: events}, err
+}
+
+// topicEvents counts a topic's events in all of its shards.
+func (g *Gateway) topicEvents(t *Topic) (sum uint64, err error) {
+	name := []byte(t.Name)
+	for _, number := range t.Shards() {
+		s, err := g.shard(number)
+		if err != nil {
+			return 0, err
+		}
+		n, err := s.TopicEvents(name)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
 }
 
 // ListTopics lists topics in the order of their names: those with the prefix, after a name. A limit of 0 is DefaultPage.
@@ -100,7 +141,7 @@ func (g *Gateway) ListTopics(who Caller, prefix, after string, limit uint32) (to
 	}
 	found, more := g.topics.Topics(prefix, after, n)
 	for _, t := range found {
-		events, err := g.shard.TopicEvents([]byte(t.Name))
+		events, err := g.topicEvents(&t)
 		if err != nil {
 			return nil, false, err
 		}
@@ -131,10 +172,45 @@ func (g *Gateway) ListStreams(who Caller, topic, prefix, after string, hasAfter 
 	if err != nil {
 		return nil, false, err
 	}
-	if _, ok := g.topics.Topic([]byte(topic)); !ok {
+	t, ok := g.topics.Topic([]byte(topic))
+	if !ok {
 		return nil, false, errUnknownTopic(topic)
 	}
-	return g.shard.Streams([]byte(topic), []byte(prefix), []byte(after), hasAfter, n)
+	return g.streams(&t, []byte(prefix), []byte(after), hasAfter, n)
+}
+
+// streams merges the lists of a topic's shards: no key is in two. What is behind the end of a list that has more is left for the next
+// page: that list may have something before it.
+func (g *Gateway) streams(t *Topic, prefix, after []byte, hasAfter bool, limit int) (all []event.StreamHead, more bool, err error) {
+	var cut []byte
+	for _, number := range t.Shards() {
+		s, err := g.shard(number)
+		if err != nil {
+			return nil, false, err
+		}
+		list, hasMore, err := s.Streams([]byte(t.Name), prefix, after, hasAfter, limit)
+		if err != nil {
+			return nil, false, err
+		}
+		if hasMore && len(list) > 0 {
+			if end := list[len(list)-1].Key; !more || bytes.Compare(end, cut) < 0 {
+				cut = end
+			}
+		}
+		more = more || hasMore
+		all = append(all, list...)
+	}
+	if len(t.Partitions) == 0 {
+		return all, more, nil
+	}
+	slices.SortFunc(all, func(a, b event.StreamHead) int { return bytes.Compare(a.Key, b.Key) })
+	n := len(all)
+	if more {
+		n, _ = slices.BinarySearchFunc(all, cut, func(s event.StreamHead, cut []byte) int { return bytes.Compare(s.Key, cut) })
+		n++ // cut itself is whole
+	}
+	n = min(n, limit)
+	return all[:n], more || n < len(all), nil
 }
 
 // DeleteTopic deletes a topic that has no events; any other is conflict. Appends to it that come meanwhile wait, and then make
@@ -147,13 +223,14 @@ func (g *Gateway) DeleteTopic(ctx context.Context, who Caller, name string) erro
 		return err
 	}
 	defer g.names.unlock(name)
-	if _, ok := g.topics.Topic([]byte(name)); !ok {
+	t, ok := g.topics.Topic([]byte(name))
+	if !ok {
 		return errUnknownTopic(name)
 	}
-	if err := g.settle(ctx, name); err != nil {
+	if err := g.settle(ctx, &t); err != nil {
 		return err
 	}
-	if err := g.checkEmpty(name); err != nil {
+	if err := g.checkEmpty(&t); err != nil {
 		return err
 	}
 	err := g.topics.DeleteTopic(ctx, name)
@@ -165,14 +242,22 @@ func (g *Gateway) DeleteTopic(ctx context.Context, who Caller, name string) erro
 
 // settle waits until every append that may have seen the topic before its name was locked has an outcome, and then, since an
 // outcome may be that nobody knows, until what was proposed before is applied.
-func (g *Gateway) settle(ctx context.Context, name string) error {
+func (g *Gateway) settle(ctx context.Context, t *Topic) error {
 	before := g.newStretch()
 	if err := before.land(ctx); err != nil {
-		return errs.New(errs.Unavailable, "appends are still under way; topic %s was not deleted: %w", name, err)
+		return errs.New(errs.Unavailable, "appends are still under way; topic %s was not deleted: %w", t.Name, err)
 	}
 	g.forgetStretch(before)
-	_, _, err := g.shard.Head(ctx, []byte(name), nil)
-	return err
+	for _, number := range t.Shards() {
+		s, err := g.shard(number)
+		if err != nil {
+			return err
+		}
+		if _, _, err := s.Head(ctx, []byte(t.Name), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (g *Gateway) newStretch() (before *flight) {
@@ -192,10 +277,11 @@ func (g *Gateway) forgetStretch(landed *flight) {
 	}
 }
 
-func (g *Gateway) checkEmpty(name string) error {
-	events, err := g.shard.TopicEvents([]byte(name))
+// checkEmpty refuses a topic that has events in any of its shards.
+func (g *Gateway) checkEmpty(t *Topic) error {
+	events, err := g.topicEvents(t)
 	if err != nil || events == 0 {
 		return err
 	}
-	return errs.New(errs.Conflict, "topic %s has %d events; only an empty topic can be deleted", name, events).With("topic", name).With("events", fmt.Sprint(events))
+	return errs.New(errs.Conflict, "topic %s has %d events; only an empty topic can be deleted", t.Name, events).With("topic", t.Name).With("events", fmt.Sprint(events))
 }

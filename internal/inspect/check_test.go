@@ -88,7 +88,7 @@ func declare(ctx context.Context, t *testing.T, fsys vfs.FS, dir string) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"orders", "invoices"} {
-		if _, err := m.EnsureTopic(ctx, name, 1); err != nil {
+		if _, err := m.EnsureTopic(ctx, name, meta.Layout{}); err != nil {
 			t.Fatal(err)
 		}
 	}

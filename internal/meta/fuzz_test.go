@@ -44,6 +44,9 @@ func FuzzDecodeSnapshot(f *testing.F) {
 // FuzzApply holds that no payload of an entry makes folding panic or change the state it was given.
 func FuzzApply(f *testing.F) {
 	f.Add([]byte(`{"create_topic":{"name":"a","shard":1}}`))
+	f.Add([]byte(`{"create_topic":{"name":"b","shard":1},"layout":{"partitions":2}}`))
+	f.Add([]byte(`{"create_topic":{"name":"b","shard":1},"layout":{"partitions":-1}}`))
+	f.Add([]byte(`{"create_topic":{"name":"b","shard":1},"layout":{"colocate":"a"}}`))
 	f.Add([]byte(`{"delete_topic":"a"}`))
 	f.Add([]byte(`{"set_cursor":{"name":"c","position":"p","expect":""}}`))
 	f.Add([]byte(`{"delete_cursor":"c"}`))

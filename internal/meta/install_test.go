@@ -96,7 +96,7 @@ func TestFarBehind(t *testing.T) {
 			if l == nil {
 				return false
 			}
-			_, err := l.EnsureTopic(t.Context(), name, 1)
+			_, err := l.EnsureTopic(t.Context(), name, Layout{})
 			return err == nil
 		})
 	}
@@ -128,7 +128,7 @@ func TestInstallThroughEveryCrash(t *testing.T) {
 	made := crashfs.New(1)
 	m := open(t, small(made))
 	for i := range 12 {
-		if _, err := m.EnsureTopic(t.Context(), fmt.Sprint("old-", i), 1); err != nil {
+		if _, err := m.EnsureTopic(t.Context(), fmt.Sprint("old-", i), Layout{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -156,7 +156,7 @@ func TestInstallThroughEveryCrash(t *testing.T) {
 			if st := m.disk.State.Load(); installed && (st.ConfIndex != 400 || st.Term < 9 || m.disk.Log.First() != 501) {
 				t.Fatalf("operation %d: %+v, first %d", n, st, m.disk.Log.First())
 			}
-			if _, err := m.EnsureTopic(t.Context(), "more", 1); err != nil {
+			if _, err := m.EnsureTopic(t.Context(), "more", Layout{}); err != nil {
 				t.Fatal(err)
 			}
 			if err := m.Close(); err != nil {

@@ -228,13 +228,21 @@ func (m *Meta) Topics(prefix, after string, limit int) ([]Topic, bool) {
 // Count is how many topics there are.
 func (m *Meta) Count() int { return len(m.state.Load().Topics) }
 
-// EnsureTopic creates a topic on a shard unless there is one of that name. The name was checked by the caller.
-func (m *Meta) EnsureTopic(ctx context.Context, name string, shard uint32) (created bool, err error) {
+// EnsureTopic creates a topic where the layout says, unless there is one of that name. The name was checked by the caller.
+func (m *Meta) EnsureTopic(ctx context.Context, name string, l Layout) (created bool, err error) {
 	if _, ok := m.Topic(name); ok {
 		return false, nil
 	}
-	err = m.propose(ctx, command{CreateTopic: &Topic{Name: name, Created: m.o.Clock.Now().UTC(), Shard: shard}, Limit: m.o.Topics})
-	return err == nil, err
+	t := &Topic{Name: name, Created: m.o.Clock.Now().UTC(), Shard: firstShard}
+	c := command{CreateTopic: t, Limit: m.o.Topics}
+	if l.any() {
+		c.Layout = &l
+	}
+	if err := m.propose(ctx, c); err != nil {
+		return false, err
+	}
+	made, ok := m.Topic(name)
+	return !ok || made.Created.Equal(t.Created), nil // another node may have made it in between
 }
 
 // DeleteTopic removes a topic's declaration.

@@ -59,14 +59,14 @@ func TestTopicsSurvive(t *testing.T) {
 	o.Topics = 3
 	m := open(t, o)
 	for _, name := range []string{"b", "a", "c"} {
-		if created, err := m.EnsureTopic(t.Context(), name, 1); err != nil || !created {
+		if created, err := m.EnsureTopic(t.Context(), name, Layout{}); err != nil || !created {
 			t.Fatalf("%s: %v, %v", name, created, err)
 		}
 	}
-	if created, err := m.EnsureTopic(t.Context(), "a", 1); err != nil || created {
+	if created, err := m.EnsureTopic(t.Context(), "a", Layout{}); err != nil || created {
 		t.Fatalf("again: %v, %v", created, err)
 	}
-	_, err := m.EnsureTopic(t.Context(), "d", 1)
+	_, err := m.EnsureTopic(t.Context(), "d", Layout{})
 	wantCode(t, err, errs.TooLarge)
 	wantCode(t, m.DeleteTopic(t.Context(), "none"), errs.NotFound)
 	if err := m.DeleteTopic(t.Context(), "b"); err != nil {
@@ -96,7 +96,7 @@ func TestChangesAreOrdered(t *testing.T) {
 	for w := range 4 {
 		group.Go(func() {
 			for i := range 20 {
-				if _, err := m.EnsureTopic(t.Context(), fmt.Sprintf("t%d-%d", w, i), 1); err != nil {
+				if _, err := m.EnsureTopic(t.Context(), fmt.Sprintf("t%d-%d", w, i), Layout{}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -152,7 +152,7 @@ func tell(o Options) (sure map[string]bool, maybe string, err error) {
 	for i := range 40 {
 		// Long names fill segments.
 		name := fmt.Sprintf("topic-%d-%s", i, strings.Repeat("x", 300))
-		if _, err := m.EnsureTopic(context.Background(), name, 1); err != nil {
+		if _, err := m.EnsureTopic(context.Background(), name, Layout{}); err != nil {
 			return sure, name, err
 		}
 		sure[name] = true
@@ -180,7 +180,7 @@ func TestStopsAtEveryOperation(t *testing.T) {
 				t.Fatalf("operation %d, crash %d: %v", n, i, openErr)
 			}
 			holds(t, fmt.Sprintf("operation %d, crash %d", n, i), m, sure, maybe)
-			if _, err := m.EnsureTopic(t.Context(), "after", 1); err != nil {
+			if _, err := m.EnsureTopic(t.Context(), "after", Layout{}); err != nil {
 				t.Fatalf("operation %d, crash %d: %v", n, i, err)
 			}
 			if err := m.Close(); err != nil {
@@ -278,13 +278,13 @@ func TestFailedSyncStops(t *testing.T) {
 	disk := crashfs.New(1)
 	faults := faultfs.New(disk)
 	m := open(t, options(faults))
-	if _, err := m.EnsureTopic(t.Context(), "a", 1); err != nil {
+	if _, err := m.EnsureTopic(t.Context(), "a", Layout{}); err != nil {
 		t.Fatal(err)
 	}
 	faults.Fail(faultfs.Rule{Op: faultfs.SyncData})
-	_, err := m.EnsureTopic(t.Context(), "b", 1)
+	_, err := m.EnsureTopic(t.Context(), "b", Layout{})
 	wantCode(t, err, errs.UnknownOutcome)
-	_, err = m.EnsureTopic(t.Context(), "c", 1)
+	_, err = m.EnsureTopic(t.Context(), "c", Layout{})
 	wantCode(t, err, errs.Unavailable)
 	if ready, why := m.Ready(); ready || why == "" {
 		t.Fatal("a stopped group says that it is ready")

@@ -14,7 +14,10 @@ import (
 type Topic struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
-	Shard   uint32    `json:"shard"`
+	// Shard is where it lies, the first of them when there are several.
+	Shard uint32 `json:"shard"`
+	// Partitions are its shards when there are several, in the order by which keys find theirs; they never change.
+	Partitions []uint32 `json:"partitions,omitzero"`
 }
 
 // Cursor is a position under a name: where a reader left off.
@@ -33,6 +36,7 @@ type setCursor struct {
 // command is one change of the state: an entry of the meta group's log. Exactly one part is set.
 type command struct {
 	CreateTopic *Topic  `json:"create_topic,omitempty"`
+	Layout      *Layout `json:"layout,omitempty"` // of CreateTopic; nil: on the shard that it names
 	DeleteTopic *string `json:"delete_topic,omitempty"`
 	// Limit is how many topics there may be, as who proposed it has it configured: every replica must judge alike.
 	Limit        int        `json:"limit,omitempty"`
@@ -70,7 +74,7 @@ func (s *state) apply(index uint64, payload []byte) (next *state, refusal, err e
 	next.Index = index
 	switch {
 	case c.CreateTopic != nil:
-		refusal = next.createTopic(c.CreateTopic, c.Limit)
+		refusal = next.createTopic(c.CreateTopic, c.Layout, c.Limit)
 	case c.DeleteTopic != nil:
 		next.Topics = maps.Clone(s.Topics)
 		delete(next.Topics, *c.DeleteTopic)
@@ -98,15 +102,21 @@ func (s *state) apply(index uint64, payload []byte) (next *state, refusal, err e
 	return next, refusal, nil
 }
 
-func (s *state) createTopic(t *Topic, limit int) error {
+func (s *state) createTopic(t *Topic, l *Layout, limit int) error {
 	if _, ok := s.Topics[t.Name]; ok {
 		return nil
 	}
 	if limit > 0 && len(s.Topics) >= limit {
 		return errs.New(errs.TooLarge, "there are %d topics, the limit; delete empty ones, or use keys of one topic", len(s.Topics)).With("limit", "topics")
 	}
+	laid := *t
+	if l != nil {
+		if err := s.lay(&laid, l); err != nil {
+			return err
+		}
+	}
 	s.Topics = maps.Clone(s.Topics)
-	s.Topics[t.Name] = *t
+	s.Topics[t.Name] = laid
 	return nil
 }
 

@@ -219,11 +219,17 @@ func (c *crew) puts(name, key string, n int) {
 func (c *crew) heads(key string, revision uint64) {
 	c.t.Helper()
 	for name, n := range c.nodes {
-		h, _, err := n.shardDoor().Head(within(c.t), []byte("orders"), []byte(key))
+		h, _, err := n.shardDoor(1).Head(within(c.t), []byte("orders"), []byte(key))
 		if err != nil || h.Revision != revision {
 			c.t.Fatalf("%s: head of orders/%s is %d %v, want %d", name, key, h.Revision, err, revision)
 		}
 	}
+}
+
+// shardDoor is the node's way to a shard.
+func (n *Node) shardDoor(number uint32) *shardDoor {
+	s, _ := n.engine.doors.door(number)
+	return s
 }
 
 func TestThreeNodes(t *testing.T) {
@@ -247,7 +253,7 @@ func TestThreeNodes(t *testing.T) {
 		left, other = name, left
 	}
 	c.drop(other)
-	door := c.nodes[left].shardDoor()
+	door := c.nodes[left].shardDoor(1)
 	r, err := door.Read(within(t), event.ReadSpec{Scope: event.ScopeTopic, Topic: []byte("orders"), Stale: true})
 	if err != nil {
 		t.Fatal(err)
@@ -538,7 +544,7 @@ func TestRecoveryFromALostMajority(t *testing.T) {
 	c.puts("n3", "a", 4)
 	c.heads("a", 7)
 
-	door := c.nodes["n3"].shardDoor()
+	door := c.nodes["n3"].shardDoor(1)
 	read := func(p position.Position) (int, error) {
 		r, err := door.Read(within(t), event.ReadSpec{Scope: event.ScopeAll, From: event.Point{Kind: event.AtPosition, Position: p}})
 		if err != nil {
@@ -576,7 +582,7 @@ func TestRecoveryFromALostMajority(t *testing.T) {
 // position is where the shard ends.
 func (c *crew) position(name string) position.Position {
 	c.t.Helper()
-	_, p, err := c.nodes[name].shardDoor().Head(within(c.t), []byte("orders"), []byte("a"))
+	_, p, err := c.nodes[name].shardDoor(1).Head(within(c.t), []byte("orders"), []byte("a"))
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -90,5 +91,39 @@ func (g *gaugeGroup) Describe(to chan<- *prometheus.Desc) {
 func (g *gaugeGroup) Collect(to chan<- prometheus.Metric) {
 	for i, v := range g.read() {
 		to <- prometheus.MustNewConstMetric(g.descs[i], prometheus.GaugeValue, v)
+	}
+}
+
+// shardGroup adds gauges of every shard there is, labelled with its number; read gives their values in the order of the docs.
+func (d *described) shardGroup(docs []metricDoc, read func() map[uint32][]float64) {
+	g := &shardGauge{read: read}
+	for _, doc := range docs {
+		doc.Labels, doc.Kind = []string{"shard"}, "gauge"
+		g.descs = append(g.descs, prometheus.NewDesc(doc.Name, doc.Help, doc.Labels, nil))
+		d.docs = append(d.docs, doc)
+	}
+	d.to.MustRegister(g)
+}
+
+// shardGauge are gauges of shards, which come while the node runs.
+type shardGauge struct {
+	descs []*prometheus.Desc
+	read  func() map[uint32][]float64
+}
+
+// Describe is prometheus.Collector's.
+func (g *shardGauge) Describe(to chan<- *prometheus.Desc) {
+	for _, desc := range g.descs {
+		to <- desc
+	}
+}
+
+// Collect is prometheus.Collector's.
+func (g *shardGauge) Collect(to chan<- prometheus.Metric) {
+	for number, values := range g.read() {
+		label := strconv.FormatUint(uint64(number), 10)
+		for i, v := range values {
+			to <- prometheus.MustNewConstMetric(g.descs[i], prometheus.GaugeValue, v, label)
+		}
 	}
 }

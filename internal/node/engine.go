@@ -7,13 +7,9 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/gesta-db/gesta/api/position"
 	"github.com/gesta-db/gesta/internal/clock"
 	"github.com/gesta-db/gesta/internal/cluster"
 	"github.com/gesta-db/gesta/internal/discovery"
-	"github.com/gesta-db/gesta/internal/door/peer"
-	"github.com/gesta-db/gesta/internal/errs"
-	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/gateway"
 	"github.com/gesta-db/gesta/internal/index"
 	"github.com/gesta-db/gesta/internal/meta"
@@ -25,6 +21,7 @@ import (
 type engine struct {
 	host  *cluster.Host
 	peers *peers // nil: the node stays alone
+	doors *shardDoors
 }
 
 // openEngine makes the host and lets peers speak to it. It does not open the host: that may take other nodes.
@@ -58,6 +55,7 @@ func openEngine(f *folder, c *Config, l listeners, m *metrics, log *slog.Logger,
 		o.Transport = wire{e.peers.transport}
 	}
 	e.host = cluster.New(o)
+	e.doors = &shardDoors{host: e.host, peers: e.peers}
 	return e, nil
 }
 
@@ -150,111 +148,6 @@ func (e *engine) close(ctx context.Context) error {
 	return err
 }
 
-// shardDoor gives the gateway a shard in its words: appends go to the leader wherever it is, the rest is served from the replica here.
-type shardDoor struct {
-	*cluster.Route
-	host  *cluster.Host
-	peers *peers // nil: there are none
-}
-
-// local is the replica here.
-func (s shardDoor) local() (*shard.Shard, error) {
-	if l := s.Local(); l != nil {
-		return l, nil
-	}
-	return nil, errs.New(errs.NoLeader, "shard %d has no replica on this node: try again, or another node", s.Number())
-}
-
-// asked answers questions about the shard: its replica here, or the leader's node.
-func (s shardDoor) asked() (peer.LocalShard, error) {
-	l, err := s.local()
-	if err == nil {
-		return l, nil
-	}
-	if s.peers == nil {
-		return nil, err
-	}
-	return s.peers.transport.RemoteShard(s.Number(), s.Leader), nil
-}
-
-// Head tells where a stream ends.
-func (s shardDoor) Head(ctx context.Context, topic, key []byte) (event.Head, position.Position, error) {
-	l, err := s.asked()
-	if err != nil {
-		return event.Head{}, position.Position{}, err
-	}
-	return l.Head(ctx, topic, key)
-}
-
-// Streams lists a topic's streams.
-func (s shardDoor) Streams(topic, prefix, after []byte, hasAfter bool, limit int) ([]event.StreamHead, bool, error) {
-	l, err := s.asked()
-	if err != nil {
-		return nil, false, err
-	}
-	return l.Streams(topic, prefix, after, hasAfter, limit)
-}
-
-// TopicEvents counts a topic's events.
-func (s shardDoor) TopicEvents(topic []byte) (uint64, error) {
-	l, err := s.asked()
-	if err != nil {
-		return 0, err
-	}
-	return l.TopicEvents(topic)
-}
-
-// Counts counts events over time.
-func (s shardDoor) Counts(ctx context.Context, topic []byte, from, to time.Time, buckets int) ([]uint64, error) {
-	l, err := s.asked()
-	if err != nil {
-		return nil, err
-	}
-	return l.Counts(ctx, topic, from, to, buckets)
-}
-
-// index tells how the index's caches do.
-func (s shardDoor) index() index.Metrics {
-	if l := s.Local(); l != nil {
-		return l.Index()
-	}
-	return index.Metrics{}
-}
-
-// queued is how many bytes of appends have no outcome yet.
-func (s shardDoor) queued() int64 {
-	if l := s.Local(); l != nil {
-		return l.Status().Queued
-	}
-	return 0
-}
-
-// Ready tells whether the shard is served.
-func (s shardDoor) Ready() (bool, []string) {
-	if l := s.Local(); l != nil {
-		return l.Ready()
-	}
-	if _, ok := s.Leader(); ok {
-		return true, nil
-	}
-	return false, []string{fmt.Sprintf("shard %d has no replica here, and nobody is known to lead it", s.Number())}
-}
-
-// Status is the shard's, with names for replicas.
-func (s shardDoor) Status() gateway.ShardStatus {
-	l := s.Local()
-	if l == nil {
-		leader, _ := s.Leader()
-		return gateway.ShardStatus{Shard: s.Number(), Role: "none", Leader: s.host.Name(leader)}
-	}
-	st := l.Status()
-	return gateway.ShardStatus{
-		Shard: s.Number(), History: st.History, Role: st.Role.String(), Leader: s.host.Name(st.Leader), Term: st.Term,
-		LastIndex: st.Last, CommitIndex: st.Commit, AppliedIndex: st.Applied, LastOffset: st.LastOffset,
-		Segments: uint64(st.Segments), UnsealedSegments: uint64(st.UnsealedSegments), LogBytes: uint64(st.LogBytes), IndexBytes: uint64(st.IndexBytes),
-	}
-}
-
 // topicsDoor gives the gateway the meta group in its words.
 type topicsDoor struct {
 	*meta.Meta
@@ -277,7 +170,12 @@ func (t topicsDoor) Topics(prefix, after string, limit int) ([]gateway.Topic, bo
 }
 
 func topicOf(t meta.Topic) gateway.Topic {
-	return gateway.Topic{Name: t.Name, Shard: t.Shard, Created: t.Created}
+	return gateway.Topic{Name: t.Name, Shard: t.Shard, Partitions: t.Partitions, Created: t.Created}
+}
+
+// EnsureTopic makes one where the layout says.
+func (t topicsDoor) EnsureTopic(ctx context.Context, name string, l gateway.Layout) (bool, error) {
+	return t.Meta.EnsureTopic(ctx, name, meta.Layout(l))
 }
 
 // cursorsDoor gives the gateway the named cursors in its words.

@@ -2,7 +2,6 @@ package node
 
 import (
 	"runtime"
-	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,8 +14,7 @@ import (
 type gaugeSources struct {
 	version     string
 	ready       func() bool
-	shard       func() gateway.ShardStatus
-	queuedBytes func() int64
+	shards      func() map[uint32][]float64 // by number, as shardValues gives them
 	topics      func() int
 	disk        func() gateway.Disk
 	connections func() int
@@ -54,9 +52,7 @@ func (m *metrics) gauges(s gaugeSources) {
 	m.counterFunc("gesta_index_head_misses_total", "Heads of streams that had to be looked up in the index.", func() float64 { return float64(s.index().HeadMisses) })
 	m.counterFunc("gesta_index_block_hits_total", "Blocks of the index that were found in their cache.", func() float64 { return float64(s.index().BlockHits) })
 	m.counterFunc("gesta_index_block_misses_total", "Blocks of the index that had to be read.", func() float64 { return float64(s.index().BlockMisses) })
-	m.group(shardGauges, prometheus.Labels{"shard": strconv.Itoa(gateway.FirstShard)}, func() []float64 {
-		return shardValues(s.shard(), s.queuedBytes())
-	})
+	m.shardGroup(shardGauges, s.shards)
 }
 
 // shardGauges and shardValues stand in the same order.

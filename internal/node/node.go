@@ -158,10 +158,10 @@ func (n *Node) openGate(o options) {
 	i := n.engine.host.Identity()
 	group := n.engine.host.Meta()
 	n.gate = gateway.New(gateway.Options{
-		Shard:  n.shardDoor(),
+		Shards: n.engine.doors,
 		Topics: topicsDoor{group}, Cursors: cursorsDoor{group}, Cluster: n.clusterDoor(), Limits: &n.config.Limits, Listener: n.metrics.gatewayListener(), Tracer: n.push.Tracer(),
 		Identity: gateway.Identity{NodeID: i.Node, ClusterID: i.Cluster, Version: o.version, Started: time.Now()},
-		Entities: &gateway.EntityOptions{Log: n.shardDoor(), Logger: n.log.With("part", "entities"), Listener: n.metrics.entityListener(), IDs: newIDs(), Placement: n.engine.host, Ask: n.engine.ask()},
+		Entities: &gateway.EntityOptions{Log: n.engine.doors.log, Logger: n.log.With("part", "entities"), Listener: n.metrics.entityListener(), IDs: newIDs(), Placement: n.engine.host, Ask: n.engine.ask()},
 	})
 	n.disk = &diskWatch{fs: o.fs, dir: n.config.Data, floor: uint64(n.config.DiskFloor), gate: n.gate, log: n.log}
 	if n.engine.peers != nil {
@@ -186,25 +186,19 @@ func (n *Node) about() cluster.Health {
 			h.Reasons = append(h.Reasons, c.Reason)
 		}
 	}
-	if n.shardDoor().Local() != nil { // entities are read from the replica here
-		h.Kinds = n.gate.EntityStats().Kinds
-	}
+	h.Kinds = n.gate.EntityStats().Kinds
 	d := n.disk.disk()
 	h.Disk = cluster.Disk{Free: d.Free, Floor: d.Floor}
 	return h
 }
 
-func (n *Node) shardDoor() shardDoor {
-	return shardDoor{Route: n.engine.host.Route(gateway.FirstShard), host: n.engine.host, peers: n.engine.peers}
-}
-
 func (n *Node) openMetrics(version string) {
-	door := n.shardDoor()
+	doors := n.engine.doors
 	n.metrics.gauges(gaugeSources{
 		version: version, ready: func() bool { ready, _ := n.gate.Ready(); return ready },
-		shard: door.Status, queuedBytes: door.queued,
+		shards: doors.values,
 		topics: n.engine.host.Meta().Count, disk: n.disk.disk, connections: n.grpc.Connections, streams: n.grpc.Streams,
-		index:    door.index,
+		index:    doors.index,
 		entities: n.gate.EntityStats,
 	})
 }

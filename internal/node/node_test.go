@@ -106,7 +106,7 @@ func get(t *testing.T, n *Node, path string) (status int, body string) {
 func TestContracts(t *testing.T) {
 	n := start(t, testConfig(t, t.TempDir()))
 	gatewaytest.TopicsContract(t, topicsDoor{n.engine.host.Meta()})
-	gatewaytest.ShardContract(t, n.shardDoor())
+	gatewaytest.ShardContract(t, n.shardDoor(1))
 }
 
 func TestWhatWasAppendedIsThereAfterARestart(t *testing.T) {
@@ -352,7 +352,7 @@ func TestStartingIsNotReady(t *testing.T) {
 		t.Fatal(ready, checks)
 	}
 	r := newReadiness()
-	r.from(gateway.New(gateway.Options{Shard: gatewaytest.NewShard(), Topics: gatewaytest.NewTopics()}))
+	r.from(gateway.New(gateway.Options{Shards: gatewaytest.NewShards(), Topics: gatewaytest.NewTopics()}))
 	if ready, checks := r.Ready(); !ready {
 		t.Fatal(fmt.Sprint(checks))
 	}

@@ -80,6 +80,55 @@ func (StreamState) EnumDescriptor() ([]byte, []int) {
 	return file_gesta_v1_log_proto_rawDescGZIP(), []int{0}
 }
 
+// ReadOrder is an order of the events of several shards.
+type ReadOrder int32
+
+const (
+	// As they come: the quickest.
+	ReadOrder_READ_ORDER_UNSPECIFIED ReadOrder = 0
+	// The earliest recorded time first (backwards: the latest). Not with follow.
+	ReadOrder_READ_ORDER_RECORDED ReadOrder = 1
+)
+
+// Enum value maps for ReadOrder.
+var (
+	ReadOrder_name = map[int32]string{
+		0: "READ_ORDER_UNSPECIFIED",
+		1: "READ_ORDER_RECORDED",
+	}
+	ReadOrder_value = map[string]int32{
+		"READ_ORDER_UNSPECIFIED": 0,
+		"READ_ORDER_RECORDED":    1,
+	}
+)
+
+func (x ReadOrder) Enum() *ReadOrder {
+	p := new(ReadOrder)
+	*p = x
+	return p
+}
+
+func (x ReadOrder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReadOrder) Descriptor() protoreflect.EnumDescriptor {
+	return file_gesta_v1_log_proto_enumTypes[1].Descriptor()
+}
+
+func (ReadOrder) Type() protoreflect.EnumType {
+	return &file_gesta_v1_log_proto_enumTypes[1]
+}
+
+func (x ReadOrder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReadOrder.Descriptor instead.
+func (ReadOrder) EnumDescriptor() ([]byte, []int) {
+	return file_gesta_v1_log_proto_rawDescGZIP(), []int{1}
+}
+
 // AppendRequest is one commit.
 type AppendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -775,7 +824,9 @@ type ReadRequest struct {
 	Filter *Filter `protobuf:"bytes,8,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Begins with what the node has, without asking the leader: quicker, also while there is no leader, and perhaps behind. What is
 	// read is committed all the same, and in the same order.
-	Stale         bool `protobuf:"varint,9,opt,name=stale,proto3" json:"stale,omitempty"`
+	Stale bool `protobuf:"varint,9,opt,name=stale,proto3" json:"stale,omitempty"`
+	// How the events of a topic of several partitions are put together. Those of one shard stay in its order.
+	Order         ReadOrder `protobuf:"varint,10,opt,name=order,proto3,enum=gesta.v1.ReadOrder" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -886,6 +937,13 @@ func (x *ReadRequest) GetStale() bool {
 	return false
 }
 
+func (x *ReadRequest) GetOrder() ReadOrder {
+	if x != nil {
+		return x.Order
+	}
+	return ReadOrder_READ_ORDER_UNSPECIFIED
+}
+
 type isReadRequest_Scope interface {
 	isReadRequest_Scope()
 }
@@ -895,7 +953,7 @@ type ReadRequest_Stream struct {
 }
 
 type ReadRequest_Topic struct {
-	// A topic, in shard order.
+	// A topic, in shard order; one of several partitions as order says.
 	Topic string `protobuf:"bytes,2,opt,name=topic,proto3,oneof"`
 }
 
@@ -1049,7 +1107,8 @@ type ReadResponse struct {
 	Live bool `protobuf:"varint,3,opt,name=live,proto3" json:"live,omitempty"`
 	// The starting point fell between events: this is the offset of the first event after it that is kept.
 	ResolvedOffset uint64 `protobuf:"varint,4,opt,name=resolved_offset,json=resolvedOffset,proto3" json:"resolved_offset,omitempty"`
-	// The shard and history of the events, in the first frame.
+	// The shard and history of the events, in the first frame, and in each whose events are of another shard than those of the frame
+	// before. All events of a frame are of one shard.
 	Shard         uint32 `protobuf:"varint,5,opt,name=shard,proto3" json:"shard,omitempty"`
 	History       uint64 `protobuf:"fixed64,6,opt,name=history,proto3" json:"history,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1293,7 +1352,7 @@ const file_gesta_v1_log_proto_rawDesc = "" +
 	"\adetails\x18\x03 \x03(\v2\x1c.gesta.v1.Error.DetailsEntryR\adetails\x1a:\n" +
 	"\fDetailsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc0\x02\n" +
 	"\vReadRequest\x12-\n" +
 	"\x06stream\x18\x01 \x01(\v2\x13.gesta.v1.StreamRefH\x00R\x06stream\x12\x16\n" +
 	"\x05topic\x18\x02 \x01(\tH\x00R\x05topic\x12\x16\n" +
@@ -1303,7 +1362,9 @@ const file_gesta_v1_log_proto_rawDesc = "" +
 	"\x05limit\x18\x06 \x01(\x04R\x05limit\x12\x16\n" +
 	"\x06follow\x18\a \x01(\bR\x06follow\x12(\n" +
 	"\x06filter\x18\b \x01(\v2\x10.gesta.v1.FilterR\x06filter\x12\x14\n" +
-	"\x05stale\x18\t \x01(\bR\x05staleB\a\n" +
+	"\x05stale\x18\t \x01(\bR\x05stale\x12)\n" +
+	"\x05order\x18\n" +
+	" \x01(\x0e2\x13.gesta.v1.ReadOrderR\x05orderB\a\n" +
 	"\x05scope\"3\n" +
 	"\tStreamRef\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x10\n" +
@@ -1332,7 +1393,10 @@ const file_gesta_v1_log_proto_rawDesc = "" +
 	"\x18STREAM_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10STREAM_STATE_ANY\x10\x01\x12\x15\n" +
 	"\x11STREAM_STATE_NONE\x10\x02\x12\x17\n" +
-	"\x13STREAM_STATE_EXISTS\x10\x032\x85\x02\n" +
+	"\x13STREAM_STATE_EXISTS\x10\x03*@\n" +
+	"\tReadOrder\x12\x1a\n" +
+	"\x16READ_ORDER_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13READ_ORDER_RECORDED\x10\x012\x85\x02\n" +
 	"\x03Log\x12;\n" +
 	"\x06Append\x12\x17.gesta.v1.AppendRequest\x1a\x18.gesta.v1.AppendResponse\x12Q\n" +
 	"\fAppendStream\x12\x1d.gesta.v1.AppendStreamRequest\x1a\x1e.gesta.v1.AppendStreamResponse(\x010\x01\x127\n" +
@@ -1351,63 +1415,65 @@ func file_gesta_v1_log_proto_rawDescGZIP() []byte {
 	return file_gesta_v1_log_proto_rawDescData
 }
 
-var file_gesta_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_gesta_v1_log_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_gesta_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_gesta_v1_log_proto_goTypes = []any{
 	(StreamState)(0),              // 0: gesta.v1.StreamState
-	(*AppendRequest)(nil),         // 1: gesta.v1.AppendRequest
-	(*StreamAppend)(nil),          // 2: gesta.v1.StreamAppend
-	(*Expectation)(nil),           // 3: gesta.v1.Expectation
-	(*AppendResponse)(nil),        // 4: gesta.v1.AppendResponse
-	(*StreamOutcome)(nil),         // 5: gesta.v1.StreamOutcome
-	(*AppendStreamRequest)(nil),   // 6: gesta.v1.AppendStreamRequest
-	(*AppendCall)(nil),            // 7: gesta.v1.AppendCall
-	(*AppendStreamResponse)(nil),  // 8: gesta.v1.AppendStreamResponse
-	(*AppendReply)(nil),           // 9: gesta.v1.AppendReply
-	(*Error)(nil),                 // 10: gesta.v1.Error
-	(*ReadRequest)(nil),           // 11: gesta.v1.ReadRequest
-	(*StreamRef)(nil),             // 12: gesta.v1.StreamRef
-	(*Filter)(nil),                // 13: gesta.v1.Filter
-	(*ReadResponse)(nil),          // 14: gesta.v1.ReadResponse
-	(*HeadRequest)(nil),           // 15: gesta.v1.HeadRequest
-	(*HeadResponse)(nil),          // 16: gesta.v1.HeadResponse
-	nil,                           // 17: gesta.v1.Error.DetailsEntry
-	(*Event)(nil),                 // 18: gesta.v1.Event
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
-	(*RecordedEvent)(nil),         // 20: gesta.v1.RecordedEvent
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(ReadOrder)(0),                // 1: gesta.v1.ReadOrder
+	(*AppendRequest)(nil),         // 2: gesta.v1.AppendRequest
+	(*StreamAppend)(nil),          // 3: gesta.v1.StreamAppend
+	(*Expectation)(nil),           // 4: gesta.v1.Expectation
+	(*AppendResponse)(nil),        // 5: gesta.v1.AppendResponse
+	(*StreamOutcome)(nil),         // 6: gesta.v1.StreamOutcome
+	(*AppendStreamRequest)(nil),   // 7: gesta.v1.AppendStreamRequest
+	(*AppendCall)(nil),            // 8: gesta.v1.AppendCall
+	(*AppendStreamResponse)(nil),  // 9: gesta.v1.AppendStreamResponse
+	(*AppendReply)(nil),           // 10: gesta.v1.AppendReply
+	(*Error)(nil),                 // 11: gesta.v1.Error
+	(*ReadRequest)(nil),           // 12: gesta.v1.ReadRequest
+	(*StreamRef)(nil),             // 13: gesta.v1.StreamRef
+	(*Filter)(nil),                // 14: gesta.v1.Filter
+	(*ReadResponse)(nil),          // 15: gesta.v1.ReadResponse
+	(*HeadRequest)(nil),           // 16: gesta.v1.HeadRequest
+	(*HeadResponse)(nil),          // 17: gesta.v1.HeadResponse
+	nil,                           // 18: gesta.v1.Error.DetailsEntry
+	(*Event)(nil),                 // 19: gesta.v1.Event
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*RecordedEvent)(nil),         // 21: gesta.v1.RecordedEvent
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
 }
 var file_gesta_v1_log_proto_depIdxs = []int32{
-	2,  // 0: gesta.v1.AppendRequest.streams:type_name -> gesta.v1.StreamAppend
-	3,  // 1: gesta.v1.StreamAppend.expectation:type_name -> gesta.v1.Expectation
-	18, // 2: gesta.v1.StreamAppend.events:type_name -> gesta.v1.Event
+	3,  // 0: gesta.v1.AppendRequest.streams:type_name -> gesta.v1.StreamAppend
+	4,  // 1: gesta.v1.StreamAppend.expectation:type_name -> gesta.v1.Expectation
+	19, // 2: gesta.v1.StreamAppend.events:type_name -> gesta.v1.Event
 	0,  // 3: gesta.v1.Expectation.state:type_name -> gesta.v1.StreamState
-	5,  // 4: gesta.v1.AppendResponse.streams:type_name -> gesta.v1.StreamOutcome
-	7,  // 5: gesta.v1.AppendStreamRequest.calls:type_name -> gesta.v1.AppendCall
-	1,  // 6: gesta.v1.AppendCall.request:type_name -> gesta.v1.AppendRequest
-	19, // 7: gesta.v1.AppendCall.timeout:type_name -> google.protobuf.Duration
-	9,  // 8: gesta.v1.AppendStreamResponse.replies:type_name -> gesta.v1.AppendReply
-	4,  // 9: gesta.v1.AppendReply.response:type_name -> gesta.v1.AppendResponse
-	10, // 10: gesta.v1.AppendReply.error:type_name -> gesta.v1.Error
-	17, // 11: gesta.v1.Error.details:type_name -> gesta.v1.Error.DetailsEntry
-	12, // 12: gesta.v1.ReadRequest.stream:type_name -> gesta.v1.StreamRef
-	13, // 13: gesta.v1.ReadRequest.filter:type_name -> gesta.v1.Filter
-	20, // 14: gesta.v1.ReadResponse.events:type_name -> gesta.v1.RecordedEvent
-	12, // 15: gesta.v1.HeadRequest.stream:type_name -> gesta.v1.StreamRef
-	21, // 16: gesta.v1.HeadResponse.recorded_time:type_name -> google.protobuf.Timestamp
-	1,  // 17: gesta.v1.Log.Append:input_type -> gesta.v1.AppendRequest
-	6,  // 18: gesta.v1.Log.AppendStream:input_type -> gesta.v1.AppendStreamRequest
-	11, // 19: gesta.v1.Log.Read:input_type -> gesta.v1.ReadRequest
-	15, // 20: gesta.v1.Log.Head:input_type -> gesta.v1.HeadRequest
-	4,  // 21: gesta.v1.Log.Append:output_type -> gesta.v1.AppendResponse
-	8,  // 22: gesta.v1.Log.AppendStream:output_type -> gesta.v1.AppendStreamResponse
-	14, // 23: gesta.v1.Log.Read:output_type -> gesta.v1.ReadResponse
-	16, // 24: gesta.v1.Log.Head:output_type -> gesta.v1.HeadResponse
-	21, // [21:25] is the sub-list for method output_type
-	17, // [17:21] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	6,  // 4: gesta.v1.AppendResponse.streams:type_name -> gesta.v1.StreamOutcome
+	8,  // 5: gesta.v1.AppendStreamRequest.calls:type_name -> gesta.v1.AppendCall
+	2,  // 6: gesta.v1.AppendCall.request:type_name -> gesta.v1.AppendRequest
+	20, // 7: gesta.v1.AppendCall.timeout:type_name -> google.protobuf.Duration
+	10, // 8: gesta.v1.AppendStreamResponse.replies:type_name -> gesta.v1.AppendReply
+	5,  // 9: gesta.v1.AppendReply.response:type_name -> gesta.v1.AppendResponse
+	11, // 10: gesta.v1.AppendReply.error:type_name -> gesta.v1.Error
+	18, // 11: gesta.v1.Error.details:type_name -> gesta.v1.Error.DetailsEntry
+	13, // 12: gesta.v1.ReadRequest.stream:type_name -> gesta.v1.StreamRef
+	14, // 13: gesta.v1.ReadRequest.filter:type_name -> gesta.v1.Filter
+	1,  // 14: gesta.v1.ReadRequest.order:type_name -> gesta.v1.ReadOrder
+	21, // 15: gesta.v1.ReadResponse.events:type_name -> gesta.v1.RecordedEvent
+	13, // 16: gesta.v1.HeadRequest.stream:type_name -> gesta.v1.StreamRef
+	22, // 17: gesta.v1.HeadResponse.recorded_time:type_name -> google.protobuf.Timestamp
+	2,  // 18: gesta.v1.Log.Append:input_type -> gesta.v1.AppendRequest
+	7,  // 19: gesta.v1.Log.AppendStream:input_type -> gesta.v1.AppendStreamRequest
+	12, // 20: gesta.v1.Log.Read:input_type -> gesta.v1.ReadRequest
+	16, // 21: gesta.v1.Log.Head:input_type -> gesta.v1.HeadRequest
+	5,  // 22: gesta.v1.Log.Append:output_type -> gesta.v1.AppendResponse
+	9,  // 23: gesta.v1.Log.AppendStream:output_type -> gesta.v1.AppendStreamResponse
+	15, // 24: gesta.v1.Log.Read:output_type -> gesta.v1.ReadResponse
+	17, // 25: gesta.v1.Log.Head:output_type -> gesta.v1.HeadResponse
+	22, // [22:26] is the sub-list for method output_type
+	18, // [18:22] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_gesta_v1_log_proto_init() }
@@ -1434,7 +1500,7 @@ func file_gesta_v1_log_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gesta_v1_log_proto_rawDesc), len(file_gesta_v1_log_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -28,9 +28,12 @@ type Topic struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Created *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=created,proto3" json:"created,omitempty"`
-	Shard   uint32                 `protobuf:"varint,3,opt,name=shard,proto3" json:"shard,omitempty"`
+	// The shard that it is on, the first of them when there are several.
+	Shard uint32 `protobuf:"varint,3,opt,name=shard,proto3" json:"shard,omitempty"`
 	// Events in the topic now.
-	Events        uint64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
+	Events uint64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
+	// All shards that it is on. A key's stream is in partitions[XXH64(key, seed 0) mod their number].
+	Partitions    []uint32 `protobuf:"varint,5,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -93,9 +96,24 @@ func (x *Topic) GetEvents() uint64 {
 	return 0
 }
 
+func (x *Topic) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+// CreateTopicRequest creates a topic: on shard 1, unless one of shards, partitions and colocate says otherwise. Where a topic is
+// never changes.
 type CreateTopicRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// On these shards, in this order; one, or several among which keys are divided.
+	Shards []uint32 `protobuf:"varint,2,rep,packed,name=shards,proto3" json:"shards,omitempty"`
+	// On this many shards, which the cluster chooses: those with the fewest topics.
+	Partitions uint32 `protobuf:"varint,3,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// On the shards of this topic: streams of the same key are then in the same shard, and one commit can span them.
+	Colocate      string `protobuf:"bytes,4,opt,name=colocate,proto3" json:"colocate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -133,6 +151,27 @@ func (*CreateTopicRequest) Descriptor() ([]byte, []int) {
 func (x *CreateTopicRequest) GetName() string {
 	if x != nil {
 		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateTopicRequest) GetShards() []uint32 {
+	if x != nil {
+		return x.Shards
+	}
+	return nil
+}
+
+func (x *CreateTopicRequest) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *CreateTopicRequest) GetColocate() string {
+	if x != nil {
+		return x.Colocate
 	}
 	return ""
 }
@@ -818,14 +857,22 @@ var File_gesta_v1_topics_proto protoreflect.FileDescriptor
 
 const file_gesta_v1_topics_proto_rawDesc = "" +
 	"\n" +
-	"\x15gesta/v1/topics.proto\x12\bgesta.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x7f\n" +
+	"\x15gesta/v1/topics.proto\x12\bgesta.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x01\n" +
 	"\x05Topic\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
 	"\acreated\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x14\n" +
 	"\x05shard\x18\x03 \x01(\rR\x05shard\x12\x16\n" +
-	"\x06events\x18\x04 \x01(\x04R\x06events\"(\n" +
+	"\x06events\x18\x04 \x01(\x04R\x06events\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x05 \x03(\rR\n" +
+	"partitions\"|\n" +
 	"\x12CreateTopicRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"<\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06shards\x18\x02 \x03(\rR\x06shards\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x03 \x01(\rR\n" +
+	"partitions\x12\x1a\n" +
+	"\bcolocate\x18\x04 \x01(\tR\bcolocate\"<\n" +
 	"\x13CreateTopicResponse\x12%\n" +
 	"\x05topic\x18\x01 \x01(\v2\x0f.gesta.v1.TopicR\x05topic\"W\n" +
 	"\x11ListTopicsRequest\x12\x16\n" +

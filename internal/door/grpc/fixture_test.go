@@ -43,7 +43,7 @@ func open(t *testing.T, topics ...string) *fixture {
 func openWith(t *testing.T, l *limits.Limits, topics ...string) *fixture {
 	t.Helper()
 	f := &fixture{shard: gatewaytest.NewShard(), topics: gatewaytest.NewTopics(topics...), limits: l, served: make(chan error, 1)}
-	f.gate = gateway.New(gateway.Options{Shard: f.shard, Topics: f.topics, Cursors: gatewaytest.NewCursors(), Cluster: gatewaytest.NewCluster("n1", "n2", "n3"), Limits: l, Identity: gateway.Identity{NodeID: "n1", ClusterID: "c1", Version: "v1"}})
+	f.gate = gateway.New(gateway.Options{Shards: gatewaytest.Only(f.shard), Topics: f.topics, Cursors: gatewaytest.NewCursors(), Cluster: gatewaytest.NewCluster("n1", "n2", "n3"), Limits: l, Identity: gateway.Identity{NodeID: "n1", ClusterID: "c1", Version: "v1"}})
 	f.serve(t, Options{Gateway: f.gate})
 	return f
 }

@@ -202,7 +202,7 @@ func TestReadFrameAllocations(t *testing.T) {
 // On its way through the door and the gateway an append costs its commit's memory, and a share of the frame's.
 func TestAppendFrameAllocations(t *testing.T) {
 	l := limits.Default()
-	gate := gateway.New(gateway.Options{Shard: discard{gatewaytest.NewShard()}, Topics: gatewaytest.NewTopics("orders"), Limits: &l})
+	gate := gateway.New(gateway.Options{Shards: gatewaytest.Only(discard{gatewaytest.NewShard()}), Topics: gatewaytest.NewTopics("orders"), Limits: &l})
 	a := &appender{replier: replier{door: &Door{gate: gate}, wake: make(chan struct{}, 1)}}
 	in := &gestav1.AppendStreamRequest{}
 	const calls = 100
@@ -258,7 +258,7 @@ func BenchmarkReadFrame(b *testing.B) {
 
 func BenchmarkAppendFrame(b *testing.B) {
 	l := limits.Default()
-	gate := gateway.New(gateway.Options{Shard: discard{gatewaytest.NewShard()}, Topics: gatewaytest.NewTopics("orders"), Limits: &l})
+	gate := gateway.New(gateway.Options{Shards: gatewaytest.Only(discard{gatewaytest.NewShard()}), Topics: gatewaytest.NewTopics("orders"), Limits: &l})
 	a := &appender{replier: replier{door: &Door{gate: gate}, wake: make(chan struct{}, 1)}}
 	in := &gestav1.AppendStreamRequest{}
 	for i := range 128 {

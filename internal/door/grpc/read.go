@@ -88,6 +88,13 @@ func (d *Door) readSpec(q *gestav1.ReadRequest) (spec event.ReadSpec, err error)
 	if spec.Backwards && spec.Follow {
 		return spec, invalid("follow", "a read that goes backwards cannot follow: drop one of the two")
 	}
+	switch q.GetOrder() {
+	case gestav1.ReadOrder_READ_ORDER_UNSPECIFIED:
+	case gestav1.ReadOrder_READ_ORDER_RECORDED:
+		spec.Order = event.ByRecorded
+	default:
+		return spec, errs.New(errs.Unsupported, "order %d is none that this version knows; use a newer server", q.GetOrder()).With("field", "order")
+	}
 	if spec.From, err = event.ParsePoint(q.GetFrom(), spec.Backwards); err != nil {
 		return spec, err
 	}

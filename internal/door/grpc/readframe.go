@@ -26,8 +26,9 @@ const (
 	// frameBytes is where a batch is cut into frames: twice what a reader aims at, so that most batches are one frame, and below
 	// the 4 MiB that gRPC's clients accept by default, unless a single event is larger.
 	frameBytes = 512 * limits.KiB
-	// frameTrailer is room for everything in a frame that is no event.
+	// frameTrailer is room for everything in a frame that is no event, placeTrailer for each further shard of its position.
 	frameTrailer = 128
+	placeTrailer = 32
 )
 
 // pool holds frames: small ones of readers at the tail, those of full batches, and the largest.
@@ -37,13 +38,14 @@ var pool = mem.NewTieredBufferPool(4*limits.KiB, 32*limits.KiB, 320*limits.KiB, 
 type framer struct {
 	send  func(any) error
 	begun bool
+	shard uint32 // of the frame before
 }
 
 // batch sends one batch, in several frames when it is large. Each event's bytes are copied once, as they are.
 func (f *framer) batch(b event.Batch) error {
 	for {
 		n, size := fit(b.Events)
-		frame := event.Batch{Events: b.Events[:n], Position: b.Position, ResolvedOffset: b.ResolvedOffset}
+		frame := event.Batch{Events: b.Events[:n], Position: b.Position, Others: b.Others, ResolvedOffset: b.ResolvedOffset}
 		b.Events, b.ResolvedOffset = b.Events[n:], 0
 		last := len(b.Events) == 0
 		if last {
@@ -55,7 +57,7 @@ func (f *framer) batch(b event.Batch) error {
 			return err
 		}
 		if last && b.Live && n > 0 { // live has a frame of its own
-			return f.frame(&event.Batch{Position: b.Position, Live: true}, 0)
+			return f.frame(&event.Batch{Position: b.Position, Others: b.Others, Live: true}, 0)
 		}
 		if last {
 			return nil
@@ -90,26 +92,26 @@ func endAt(frame *event.Batch, batchEnd position.Position) error {
 }
 
 func (f *framer) frame(b *event.Batch, size int) error {
-	buffer := pool.Get(size + frameTrailer)
-	*buffer = appendReadFrame((*buffer)[:0], b, !f.begun)
-	f.begun = true
+	buffer := pool.Get(size + frameTrailer + placeTrailer*len(b.Others))
+	*buffer = appendReadFrame((*buffer)[:0], b, !f.begun || f.shard != b.Position.Shard)
+	f.begun, f.shard = true, b.Position.Shard
 	return f.send(outFrame{mem.NewBuffer(buffer, pool)})
 }
 
-// appendReadFrame appends a ReadResponse. First tells shard and history.
-func appendReadFrame(dst []byte, b *event.Batch, first bool) []byte {
+// appendReadFrame appends a ReadResponse; named with shard and history.
+func appendReadFrame(dst []byte, b *event.Batch, named bool) []byte {
 	for _, e := range b.Events {
 		dst = protowire.AppendVarint(append(dst, tagEvents), uint64(len(e)))
 		dst = append(dst, e...)
 	}
 	dst = append(dst, tagReadPosition, 0)
 	start := len(dst)
-	dst = closeLength(b.Position.Append(dst), start)
+	dst = closeLength(b.Position.AppendAmong(dst, b.Others), start)
 	if b.Live {
 		dst = append(dst, tagLive, 1)
 	}
 	dst = appendNumber(dst, tagResolvedOffset, b.ResolvedOffset)
-	if first {
+	if named {
 		dst = appendNumber(dst, tagShard, uint64(b.Position.Shard))
 		dst = protowire.AppendFixed64(append(dst, tagHistory), b.Position.History)
 	}

@@ -2,6 +2,7 @@ package grpc
 
 import (
 	"context"
+	"math"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -18,7 +19,10 @@ type topicsServer struct {
 
 func (t topicsServer) CreateTopic(ctx context.Context, q *gestav1.CreateTopicRequest) (*gestav1.CreateTopicResponse, error) {
 	who, _ := t.door.callerOf(ctx)
-	info, err := t.door.gate.CreateTopic(ctx, who, q.GetName())
+	if q.GetPartitions() > math.MaxInt32 {
+		return nil, invalid("partitions", "there cannot be so many partitions")
+	}
+	info, err := t.door.gate.CreateTopic(ctx, who, q.GetName(), gateway.Layout{Shards: q.GetShards(), Partitions: int(q.GetPartitions()), Colocate: q.GetColocate()})
 	if err != nil {
 		return nil, err
 	}
@@ -78,5 +82,5 @@ func (t topicsServer) Counts(ctx context.Context, q *gestav1.CountsRequest) (*ge
 }
 
 func topicMessage(t gateway.TopicInfo) *gestav1.Topic {
-	return &gestav1.Topic{Name: t.Name, Created: timestamppb.New(t.Created), Shard: t.Shard, Events: t.Events}
+	return &gestav1.Topic{Name: t.Name, Created: timestamppb.New(t.Created), Shard: t.Shard, Events: t.Events, Partitions: t.Shards()}
 }

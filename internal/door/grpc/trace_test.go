@@ -59,7 +59,7 @@ func (s *span) End(err error) {
 func openTraced(t *testing.T, every uint64) (*fixture, *tracer) {
 	l, r := limits.Default(), &tracer{}
 	f := &fixture{shard: gatewaytest.NewShard(), topics: gatewaytest.NewTopics("orders"), limits: &l, served: make(chan error, 1)}
-	f.gate = gateway.New(gateway.Options{Shard: f.shard, Topics: f.topics, Limits: &l, Tracer: r})
+	f.gate = gateway.New(gateway.Options{Shards: gatewaytest.Only(f.shard), Topics: f.topics, Limits: &l, Tracer: r})
 	f.serve(t, Options{Gateway: f.gate, TraceEvery: every})
 	return f, r
 }

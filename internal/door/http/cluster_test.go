@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gesta-db/gesta/internal/gateway"
+	"github.com/gesta-db/gesta/internal/gateway/gatewaytest"
 	"github.com/gesta-db/gesta/internal/limits"
 )
 
@@ -79,7 +80,7 @@ func TestClusterHeads(t *testing.T) {
 func TestWithoutClusterItIsUnsupported(t *testing.T) {
 	f := open(t)
 	l := limits.Default()
-	f.door.Open(gateway.New(gateway.Options{Shard: f.shard, Topics: f.topics, Cursors: f.cursors, Limits: &l}))
+	f.door.Open(gateway.New(gateway.Options{Shards: gatewaytest.Only(f.shard), Topics: f.topics, Cursors: f.cursors, Limits: &l}))
 	wantProblem(t, f.do("GET", "/v1/cluster", ""), 501, "unsupported", "")
 	wantProblem(t, f.do("DELETE", "/v1/cluster/nodes/n1", ""), 501, "unsupported", "")
 }

@@ -50,7 +50,7 @@ func openOver(t testing.TB, s Settings, shard gateway.Shard, l *limits.Limits, t
 	t.Helper()
 	f := &fixture{t: t, topics: gatewaytest.NewTopics(topics...), cursors: gatewaytest.NewCursors(), limits: l, bank: &bank{}}
 	f.shard, _ = shard.(*gatewaytest.Shard)
-	f.gate = gateway.New(gateway.Options{Shard: shard, Topics: f.topics, Cursors: f.cursors, Cluster: gatewaytest.NewCluster("n1", "n2", "n3"), Limits: l, Identity: gateway.Identity{NodeID: "n1", ClusterID: "c1", Version: "v1.2.3", Started: time.Now()}})
+	f.gate = gateway.New(gateway.Options{Shards: gatewaytest.Only(shard), Topics: f.topics, Cursors: f.cursors, Cluster: gatewaytest.NewCluster("n1", "n2", "n3"), Limits: l, Identity: gateway.Identity{NodeID: "n1", ClusterID: "c1", Version: "v1.2.3", Started: time.Now()}})
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 		_, _ = io.WriteString(w, "gesta_up 1\n")

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gesta-db/gesta/api/eventwire"
-	"github.com/gesta-db/gesta/api/position"
 	"github.com/gesta-db/gesta/internal/event"
 	"github.com/gesta-db/gesta/internal/gateway"
 	"github.com/gesta-db/gesta/internal/limits"
@@ -75,8 +75,8 @@ type flow struct {
 	beat    *time.Timer
 	stopped bool
 	err     error
-	reached position.Position // how far the reader is
-	told    position.Position // what the client knows of it
+	reached []byte // the token of how far the reader is
+	told    []byte // that of what the client knows of it
 }
 
 // begin sends the headers, and before the first server-sent event how long to wait before coming back.
@@ -136,15 +136,15 @@ func (f *flow) heartbeat() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := []byte(":\n")
-	if f.reached != f.told {
+	if !bytes.Equal(f.reached, f.told) {
 		b = appendID(b, f.reached)
-		f.told = f.reached
+		f.told = append(f.told[:0], f.reached...)
 	}
 	f.send(append(b, '\n'))
 }
 
-func appendID(dst []byte, p position.Position) []byte {
-	return append(p.Append(append(dst, "id: "...)), '\n')
+func appendID(dst, token []byte) []byte {
+	return append(append(append(dst, "id: "...), token...), '\n')
 }
 
 // batch sends a batch, in several pieces when it is large.
@@ -156,7 +156,7 @@ func (f *flow) batch(b event.Batch) error {
 	memory.out = memory.out[:0]
 	var view eventwire.Recorded
 	for _, e := range b.Events {
-		if err := f.event(memory, e, &view, b.Position); err != nil {
+		if err := f.event(memory, e, &view, &b); err != nil {
 			return err
 		}
 		if len(memory.out) >= pieceBytes {
@@ -164,10 +164,10 @@ func (f *flow) batch(b event.Batch) error {
 			memory.out = memory.out[:0]
 		}
 	}
-	f.reached = b.Position
+	f.reached = b.Position.AppendAmong(f.reached[:0], b.Others)
 	if b.Live && f.shape == shapeStream {
-		memory.out = appendLive(memory.out, b.Position)
-		f.told = b.Position
+		memory.out = appendLive(memory.out, f.reached)
+		f.told = append(f.told[:0], f.reached...)
 	}
 	if len(memory.out) > 0 || b.Live {
 		f.send(memory.out)
@@ -175,7 +175,7 @@ func (f *flow) batch(b event.Batch) error {
 	return f.err
 }
 
-func (f *flow) event(memory *scratch, e []byte, view *eventwire.Recorded, at position.Position) (err error) {
+func (f *flow) event(memory *scratch, e []byte, view *eventwire.Recorded, b *event.Batch) (err error) {
 	if f.shape == shapeLines {
 		if memory.out, err = f.as.append(memory.out, e, view); err == nil {
 			memory.out = append(memory.out, '\n')
@@ -186,7 +186,7 @@ func (f *flow) event(memory *scratch, e []byte, view *eventwire.Recorded, at pos
 	if memory.in, err = f.as.append(memory.in[:0], e, view); err != nil {
 		return err
 	}
-	f.told = f.positionOf(at, view.Offset)
+	f.told = f.positionOf(b.Position, view.Offset).AppendAmong(f.told[:0], b.Others)
 	memory.out = appendID(memory.out, f.told)
 	memory.out = append(append(memory.out, "data: "...), memory.in...)
 	memory.out = append(memory.out, "\n\n"...)
@@ -194,9 +194,9 @@ func (f *flow) event(memory *scratch, e []byte, view *eventwire.Recorded, at pos
 }
 
 // appendLive tells that the reader has caught up and now follows.
-func appendLive(dst []byte, p position.Position) []byte {
-	dst = appendID(append(dst, "event: live\n"...), p)
-	dst = append(p.Append(append(dst, `data: {"position":"`...)), `"}`...)
+func appendLive(dst, token []byte) []byte {
+	dst = appendID(append(dst, "event: live\n"...), token)
+	dst = append(append(append(dst, `data: {"position":"`...), token...), `"}`...)
 	return append(dst, "\n\n"...)
 }
 

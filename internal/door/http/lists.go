@@ -14,11 +14,13 @@ type topic struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
 	Shard   uint32    `json:"shard"`
-	Events  uint64    `json:"events"`
+	// Partitions are all shards that it is on; Shard is the first of them.
+	Partitions []uint32 `json:"partitions"`
+	Events     uint64   `json:"events"`
 }
 
 func topicOf(t gateway.TopicInfo) topic {
-	return topic{Name: t.Name, Created: t.Created.UTC(), Shard: t.Shard, Events: t.Events}
+	return topic{Name: t.Name, Created: t.Created.UTC(), Shard: t.Shard, Partitions: t.Shards(), Events: t.Events}
 }
 
 type topicList struct {
@@ -77,6 +79,26 @@ func (d *Door) describeTopic(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	respond(w, http.StatusOK, topicOf(info))
+	return nil
+}
+
+func (d *Door) createTopic(w http.ResponseWriter, c *call) error {
+	if _, err := parseQuery(c.Request); err != nil {
+		return err
+	}
+	var wish struct {
+		Shards     []uint32 `json:"shards"`
+		Partitions uint16   `json:"partitions"`
+		Colocate   string   `json:"colocate"`
+	}
+	if err := d.readWish(w, c, &wish); err != nil {
+		return err
+	}
+	info, err := c.gate.CreateTopic(c.Context(), c.who, c.path[0], gateway.Layout{Shards: wish.Shards, Partitions: int(wish.Partitions), Colocate: wish.Colocate})
+	if err != nil {
+		return err
+	}
+	respond(w, http.StatusCreated, topicOf(info))
 	return nil
 }
 

@@ -46,7 +46,7 @@ func (d *Door) readTopic(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	spec := event.ReadSpec{Scope: event.ScopeTopic, Topic: []byte(c.path[0])}
-	return d.read(w, c, reading{spec: spec}, "from", "direction", "type", "tag", "where", "key_prefix", "limit", "follow", "stale", "envelope")
+	return d.read(w, c, reading{spec: spec}, "from", "direction", "type", "tag", "where", "key_prefix", "limit", "follow", "stale", "envelope", "order")
 }
 
 func (d *Door) readShard(w http.ResponseWriter, c *call) error {
@@ -54,7 +54,7 @@ func (d *Door) readShard(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return refuse("shard", "%.80q is no shard's number", c.path[0])
 	}
-	return d.read(w, c, reading{spec: event.ReadSpec{Scope: event.ScopeAll}, shard: uint32(n)}, "from", "direction", "type", "tag", "where", "key_prefix", "limit", "follow", "stale", "envelope")
+	return d.read(w, c, reading{spec: event.ReadSpec{Scope: event.ScopeAll}, shard: uint32(n)}, "from", "direction", "type", "tag", "where", "key_prefix", "limit", "follow", "stale", "envelope", "order")
 }
 
 func checkStream(c *call) error {
@@ -87,6 +87,9 @@ func (r *reading) parse(c *call, q query) (err error) {
 		return err
 	}
 	if err := r.envelope(q); err != nil {
+		return err
+	}
+	if err := r.order(q); err != nil {
 		return err
 	}
 	if err := r.from(c, q); err != nil {
@@ -122,6 +125,22 @@ func (r *reading) direction(q query) (err error) {
 		return refuse("follow", "a read that goes backwards cannot follow: drop one of the two")
 	case r.spec.Follow && r.shape != shapeLines && r.shape != shapeStream:
 		return refuse("follow", "a page cannot follow: ask for %s or %s in Accept", typeStream, typeLines)
+	}
+	return nil
+}
+
+// order reads how the events of several shards are put together. A page is not lengthened by what comes, so it may be by recorded time;
+// what follows may not.
+func (r *reading) order(q query) error {
+	switch v := q.text("order"); v {
+	case "", "shard":
+	case "recorded":
+		r.spec.Order = event.ByRecorded
+	default:
+		return refuse("order", "order is %.40q; it is shard or recorded", v)
+	}
+	if r.spec.Order == event.ByRecorded && r.spec.Follow {
+		return refuse("order", "a read in the order of recorded times cannot follow: drop one of the two")
 	}
 	return nil
 }
@@ -190,6 +209,7 @@ type pageMaker struct {
 	full  bool // there is more than the page holds
 
 	position position.Position
+	others   position.List // where the read is in further shards
 	placed   bool
 	resolved uint64
 	last     eventwire.Recorded // its strings are the batch's: only its numbers are used later
@@ -199,8 +219,9 @@ func (d *Door) page(w http.ResponseWriter, c *call, r *reading) error {
 	memory := newScratch()
 	defer memory.free()
 	p := pageMaker{reading: r, limit: r.spec.Limit, out: memory.out[:0]}
-	r.spec.Limit++                    // one more tells whether there is a next page
-	r.spec.Follow = !r.spec.Backwards // at the end a reader that follows tells its position, also when there was nothing
+	r.spec.Limit++ // one more tells whether there is a next page
+	// At the end a reader that follows tells its position, also when there was nothing.
+	r.spec.Follow = !r.spec.Backwards && r.spec.Order == event.ByShard
 	ctx, cancel := context.WithTimeout(c.Context(), d.o.Settings.WriteTimeout)
 	defer cancel()
 	reader, err := c.gate.Read(ctx, c.who, r.shard, r.spec)
@@ -240,7 +261,6 @@ func (p *pageMaker) gather(ctx context.Context, reader event.Reader) error {
 func (p *pageMaker) take(b event.Batch) (err error) {
 	for _, e := range b.Events {
 		if p.full = p.n == p.limit || len(p.out) >= pageBytes; p.full {
-			p.position, p.placed = p.positionOf(b.Position, p.last.Offset), true
 			return nil
 		}
 		if p.n > 0 {
@@ -250,10 +270,20 @@ func (p *pageMaker) take(b event.Batch) (err error) {
 			return err
 		}
 		p.n++
+		p.place(p.positionOf(b.Position, p.last.Offset), b.Others)
 	}
-	p.position, p.placed = b.Position, true
+	p.place(b.Position, b.Others)
 	return nil
 }
+
+// place notes how far the page goes.
+func (p *pageMaker) place(at position.Position, others position.List) {
+	p.position, p.placed = at, true
+	p.others = append(p.others[:0], others...)
+}
+
+// appendPosition appends the token of that.
+func (p *pageMaker) appendPosition(dst []byte) []byte { return p.position.AppendAmong(dst, p.others) }
 
 // positionOf is where a read continues after the event at offset: the position of the event, or backwards of the one before.
 func (r *reading) positionOf(p position.Position, offset uint64) position.Position {
@@ -271,7 +301,7 @@ func (p *pageMaker) answer(w http.ResponseWriter, c *call, dst []byte) []byte {
 	h.Set("Vary", "Accept")
 	next := ""
 	if p.full {
-		next = with(c.Request, "from", "pos:"+p.position.String())
+		next = with(c.Request, "from", "pos:"+string(p.appendPosition(nil)))
 		h.Set("Link", "<"+next+`>; rel="next"`)
 	}
 	p.headers(h)
@@ -287,7 +317,7 @@ func (p *pageMaker) answer(w http.ResponseWriter, c *call, dst []byte) []byte {
 	_, _ = w.Write(p.out)
 	dst = append(dst, ']')
 	if p.placed {
-		dst = append(p.position.Append(append(dst, `,"position":"`...)), '"')
+		dst = append(p.appendPosition(append(dst, `,"position":"`...)), '"')
 	}
 	if p.resolved > 0 {
 		dst = strconv.AppendUint(append(dst, `,"resolved_offset":`...), p.resolved, 10)
@@ -302,7 +332,7 @@ func (p *pageMaker) answer(w http.ResponseWriter, c *call, dst []byte) []byte {
 
 func (p *pageMaker) headers(h http.Header) {
 	if p.placed {
-		h.Set("Gesta-Position", p.position.String())
+		h.Set("Gesta-Position", string(p.appendPosition(nil)))
 	}
 	if p.resolved > 0 {
 		h.Set("Gesta-Resolved-Offset", strconv.FormatUint(p.resolved, 10))

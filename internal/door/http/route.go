@@ -50,7 +50,7 @@ func (d *Door) table() []route {
 		{pattern: "/v1/commits", post: d.appendCommit, log: true},
 		{pattern: "/v1/shards/{shard}/events", get: d.readShard, log: true},
 		{pattern: "/v1/topics", get: d.listTopics, head: d.listTopics, log: true},
-		{pattern: "/v1/topics/{topic}", get: d.describeTopic, head: d.describeTopic, log: true},
+		{pattern: "/v1/topics/{topic}", get: d.describeTopic, head: d.describeTopic, put: d.createTopic, log: true},
 		{pattern: "/v1/topics/{topic}/streams", get: d.listStreams, head: d.listStreams, log: true},
 		{pattern: "/v1/topics/{topic}/counts", get: d.countTopic, head: d.countTopic, log: true},
 		{pattern: "/v1/cursors", get: d.listCursors, head: d.listCursors, log: true},

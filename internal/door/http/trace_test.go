@@ -9,6 +9,7 @@ import (
 
 	"github.com/gesta-db/gesta/internal/errs"
 	"github.com/gesta-db/gesta/internal/gateway"
+	"github.com/gesta-db/gesta/internal/gateway/gatewaytest"
 )
 
 const someTrace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -41,7 +42,7 @@ func (s *span) End(err error) {
 
 func TestCallsAreTraced(t *testing.T) {
 	f, r := open(t, "orders"), &tracer{}
-	f.door.Open(gateway.New(gateway.Options{Shard: f.shard, Topics: f.topics, Limits: f.limits, Tracer: r}))
+	f.door.Open(gateway.New(gateway.Options{Shards: gatewaytest.Only(f.shard), Topics: f.topics, Limits: f.limits, Tracer: r}))
 	f.post(t, "/v1/streams/orders/1/events", `{"events":[{"type":"Placed"}]}`, "Traceparent", someTrace)
 	f.post(t, "/v1/streams/orders/1/events", `{"events":[]}`, "Traceparent", "nonsense")
 	f.do("GET", "/v1/topics/none", "")

@@ -208,11 +208,11 @@ func TopicsContract(t *testing.T, topics gateway.Topics) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, name := range []string{"b", "a", "ab"} {
-		if created, err := topics.EnsureTopic(ctx, name, gateway.FirstShard); !created || err != nil {
+		if created, err := topics.EnsureTopic(ctx, name, gateway.Layout{}); !created || err != nil {
 			t.Fatalf("make %s: %v %v", name, created, err)
 		}
 	}
-	if created, err := topics.EnsureTopic(ctx, "a", gateway.FirstShard); created || err != nil {
+	if created, err := topics.EnsureTopic(ctx, "a", gateway.Layout{}); created || err != nil {
 		t.Errorf("make a again: %v %v", created, err)
 	}
 	if found, ok := topics.Topic([]byte("ab")); !ok || found.Name != "ab" || found.Shard != gateway.FirstShard || found.Created.IsZero() {

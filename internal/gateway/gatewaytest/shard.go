@@ -18,8 +18,57 @@ import (
 // History is the fake shard's.
 const History = 0x1234
 
+// Shards are logs in memory, with numbers from 1.
+type Shards struct {
+	mu  sync.Mutex
+	all []*Shard
+}
+
+// NewShards gives some; at least the first is made.
+func NewShards(given ...*Shard) *Shards {
+	if len(given) == 0 {
+		given = []*Shard{NewShard()}
+	}
+	for i, s := range given {
+		s.number = uint32(i + 1)
+	}
+	return &Shards{all: given}
+}
+
+// Shard gives one.
+func (s *Shards) Shard(number uint32) (gateway.Shard, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number == 0 || int(number) > len(s.all) {
+		return nil, false
+	}
+	return s.all[number-1], true
+}
+
+// Numbers lists them.
+func (s *Shards) Numbers() (numbers []uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.all {
+		numbers = append(numbers, uint32(i+1))
+	}
+	return numbers
+}
+
+// Only is one log, which is shard 1.
+func Only(s gateway.Shard) gateway.Shards { return only{s} }
+
+type only struct{ shard gateway.Shard }
+
+func (o only) Shard(number uint32) (gateway.Shard, bool) {
+	return o.shard, number == gateway.FirstShard
+}
+
+func (o only) Numbers() []uint32 { return []uint32{gateway.FirstShard} }
+
 // Shard is a log in memory. It knows no ids.
 type Shard struct {
+	number uint32
 	mu     sync.Mutex
 	events []recorded
 	grown  chan struct{}
@@ -36,7 +85,7 @@ type recorded struct {
 }
 
 // NewShard gives an empty one.
-func NewShard() *Shard { return &Shard{grown: make(chan struct{})} }
+func NewShard() *Shard { return &Shard{number: gateway.FirstShard, grown: make(chan struct{})} }
 
 // Hold keeps calls without an outcome until Release.
 func (s *Shard) Hold() {
@@ -125,7 +174,7 @@ func (s *Shard) write(a event.Append) event.StreamOutcome {
 }
 
 func (s *Shard) position(offset uint64) position.Position {
-	return position.Position{Shard: gateway.FirstShard, History: History, Offset: offset}
+	return position.Position{Shard: s.number, History: History, Offset: offset}
 }
 
 func (s *Shard) head(topic, key string) (h event.Head) {
@@ -192,7 +241,7 @@ func (s *Shard) Counts(_ context.Context, topic []byte, from, to time.Time, buck
 func (s *Shard) Status() gateway.ShardStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return gateway.ShardStatus{Shard: gateway.FirstShard, History: History, Role: "leader", Leader: "n1", LastOffset: uint64(len(s.events))}
+	return gateway.ShardStatus{Shard: s.number, History: History, Role: "leader", Leader: "n1", LastOffset: uint64(len(s.events))}
 }
 
 // Ready is what NotReady left.

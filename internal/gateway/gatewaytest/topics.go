@@ -53,7 +53,7 @@ func (t *Topics) Topic(name []byte) (gateway.Topic, bool) {
 }
 
 // EnsureTopic makes one.
-func (t *Topics) EnsureTopic(ctx context.Context, name string, shard uint32) (bool, error) {
+func (t *Topics) EnsureTopic(ctx context.Context, name string, l gateway.Layout) (bool, error) {
 	t.mu.Lock()
 	gate := t.gate
 	t.mu.Unlock()
@@ -69,9 +69,32 @@ func (t *Topics) EnsureTopic(ctx context.Context, name string, shard uint32) (bo
 	if _, ok := t.all[name]; ok {
 		return false, nil
 	}
-	t.all[name] = gateway.Topic{Name: name, Shard: shard, Created: time.Unix(1, 0)}
+	made, err := t.lay(gateway.Topic{Name: name, Created: time.Unix(1, 0)}, l)
+	if err != nil {
+		return false, err
+	}
+	t.all[name] = made
 	t.made++
 	return true, nil
+}
+
+// lay chooses the first shards where the number alone is given.
+func (t *Topics) lay(topic gateway.Topic, l gateway.Layout) (gateway.Topic, error) {
+	shards := l.Shards
+	switch other, ok := t.all[l.Colocate]; {
+	case ok:
+		shards = other.Shards()
+	case l.Colocate != "":
+		return topic, errs.New(errs.NotFound, "there is no topic %s to lie with", l.Colocate).With("topic", l.Colocate).With("field", "colocate")
+	case len(shards) == 0:
+		for n := range max(1, l.Partitions) {
+			shards = append(shards, uint32(n+gateway.FirstShard))
+		}
+	}
+	if topic.Shard = shards[0]; len(shards) > 1 {
+		topic.Partitions = shards
+	}
+	return topic, nil
 }
 
 // DeleteTopic forgets one.
