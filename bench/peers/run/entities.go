@@ -48,7 +48,8 @@ func (s *section) execute(ctx context.Context, server *gesta.Server, args ...str
 }
 
 func (s *section) commands(ctx context.Context, server *gesta.Server) error {
-	took := []string{"--warmup", s.warmup.String(), "--duration", s.bench.measure.String()}
+	// Three times as long: each entity must have been loaded for the first time before it is hot.
+	took := []string{"--warmup", (3 * s.warmup).String(), "--duration", s.bench.measure.String()}
 	for round := range s.rounds {
 		e, err := s.execute(ctx, server, append(took, "--concurrency", "256", "--entities", "10000")...)
 		if err != nil {
