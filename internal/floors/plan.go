@@ -80,7 +80,8 @@ var plan = map[string]place{
 	"internal/door/peer": {floor: doors, may: []string{"internal/event"}},
 
 	// Handlers are ways to user code; each is behind the dispatcher's small interface.
-	"internal/handler/remote": {floor: doors, may: []string{"internal/entity", "internal/event"}},
+	"internal/handler/remote":  {floor: doors, may: []string{"internal/entity", "internal/event"}},
+	"internal/handler/webhook": {floor: doors, may: []string{"internal/entity", "internal/event"}},
 
 	// A way out, as the doors are ways in: it makes spans of what the gateway's Tracer is told.
 	"internal/otlp": {floor: doors, may: []string{"internal/gateway"}},
@@ -92,7 +93,7 @@ var plan = map[string]place{
 	"internal/discovery/kubernetes": {floor: doors},
 
 	// The node builds, opens and closes everything, so it knows everybody below.
-	"internal/node": {floor: house, may: []string{"internal/entity", "internal/handler/remote", "internal/door/grpc", "internal/door/http", "internal/door/peer", "internal/cluster", "internal/otlp", "internal/discovery", "internal/gateway", "internal/shard", "internal/meta",
+	"internal/node": {floor: house, may: []string{"internal/entity", "internal/handler/remote", "internal/handler/webhook", "internal/door/grpc", "internal/door/http", "internal/door/peer", "internal/cluster", "internal/otlp", "internal/discovery", "internal/gateway", "internal/shard", "internal/meta",
 		"internal/inspect", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
 	"internal/bench": {floor: house, may: []string{"client"}},
 	"internal/demo":  {floor: house, may: []string{"client"}},
@@ -127,7 +128,7 @@ var guests = map[string][]string{
 	"go.opentelemetry.io":             {"internal/otlp"},
 	"github.com/alecthomas/kong":      {"internal/cli", "cmd/gesta"},
 	"go.yaml.in/yaml/v3":              {"internal/node", "internal/cli"},
-	"net/http":                        {"internal/door/http", "internal/discovery/kubernetes", "internal/node", "internal/cli", "internal/bench"},
+	"net/http":                        {"internal/handler/webhook", "internal/door/http", "internal/discovery/kubernetes", "internal/node", "internal/cli", "internal/bench"},
 	"cel.dev":                         {"internal/filter"},
 	"github.com/anishathalye":         {"internal/sim"},
 	"testing":                         {"internal/gateway/gatewaytest", "client/entitytest"},

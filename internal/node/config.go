@@ -22,6 +22,7 @@ type Config struct {
 	LogFormat    string        // auto, text or json
 	Admin        string        // HOST:PORT of the listener for profiles; empty: none
 	TraceEvery   int64         // the appends of one in so many frames of append streams are traced; 0: of none
+	Webhooks     string        // JSON file of handlers that are asked by HTTP; empty: none
 	Web          HTTPConfig
 	Cluster      ClusterConfig
 	Limits       limits.Limits

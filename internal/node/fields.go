@@ -69,7 +69,7 @@ func serverFields() []Field {
 			func(c *Config) *string { return &c.LogLevel }),
 		text(Field{Name: "log.format", Kind: Text, Default: "auto", Range: "auto, text or json", Help: "how log lines are written; auto: text on a terminal, JSON otherwise"},
 			func(c *Config) *string { return &c.LogFormat }),
-	}, clusterFields(), observeFields(), httpFields())
+	}, clusterFields(), handlerFields(), observeFields(), httpFields())
 }
 
 // limitFields makes a setting of every limit.

@@ -51,11 +51,12 @@ type Node struct {
 	admin    *admin       // nil: none
 	push     *otlp.Pusher // nil: not started
 
-	stopWatch context.CancelFunc
-	serving   sync.WaitGroup
-	failed    chan error // a door that stopped by itself
-	once      sync.Once
-	closeErr  error
+	stopWatch    context.CancelFunc
+	stopWebhooks context.CancelFunc // set when the node serves
+	serving      sync.WaitGroup
+	failed       chan error // a door that stopped by itself
+	once         sync.Once
+	closeErr     error
 }
 
 // Start opens the data folder and serves until Close. It returns when appends are taken, or with the first thing that is
@@ -96,6 +97,10 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 	if n.admin != nil {
 		n.serve("admin", n.admin.listener, n.admin.serve)
 	}
+	hooks, err := c.readWebhooks()
+	if err != nil {
+		return err
+	}
 	if n.folder, err = openFolder(o.fs, c.Data, c.Cluster.NodeID); err != nil {
 		return err
 	}
@@ -129,6 +134,7 @@ func (n *Node) open(ctx context.Context, o options) (err error) {
 	n.starting.from(n.gate)
 	n.http.Open(n.gate)
 	n.watch()
+	n.startWebhooks(hooks)
 	n.serve("grpc", n.listen.grpc, n.grpc.Serve)
 	n.log.Info("ready", "grpc", n.Addr(), "http", n.HTTPAddr(), "data", c.Data, "node", n.folder.identity.NodeID,
 		"version", o.version, "took", time.Since(began).Round(time.Millisecond).String())
@@ -295,6 +301,7 @@ func (n *Node) close(ctx context.Context) error {
 	if err := n.http.Close(ctx); err != nil {
 		n.log.Warn("HTTP requests were cut off", "error", err)
 	}
+	n.stopWebhooks()
 	n.gate.CloseEntities()
 	n.admin.close()
 	if err := n.push.Close(ctx); err != nil { // before what the metrics are read from is closed
