@@ -35,14 +35,12 @@ func (c *Commit) Digest() (digest [32]byte) {
 
 // RequestDigest names a command's content, for Commit.Request. It is stored, so what it is computed over never changes.
 func RequestDigest(command string, p *Payload) (digest [32]byte) {
-	w := digester{sha256.New()}
-	w.Write([]byte("gesta command 1\n"))
-	w.part([]byte(command))
-	w.part([]byte(p.ContentType))
-	w.part([]byte(p.Type))
-	w.part(p.Data)
-	w.Sum(digest[:0])
-	return digest
+	b := append(make([]byte, 0, 1024), "gesta command 1\n"...) // on the stack, mostly
+	for _, part := range []string{command, p.ContentType, p.Type} {
+		b = append(binary.LittleEndian.AppendUint64(b, uint64(len(part))), part...)
+	}
+	b = append(binary.LittleEndian.AppendUint64(b, uint64(len(p.Data))), p.Data...)
+	return sha256.Sum256(b)
 }
 
 // digester writes parts with their lengths, so that no two lists of parts are the same bytes.

@@ -188,3 +188,9 @@ func BenchmarkAppendPrelude(b *testing.B) {
 		dst = AppendPrelude(dst[:0], &p)
 	}
 }
+
+// TestRequestDigestStays holds the digest that is stored with commands.
+func TestRequestDigestStays(t *testing.T) {
+	d := RequestDigest("withdraw", &Payload{ContentType: "application/json", Type: "W", Data: []byte("{}")})
+	mustHex(t, d[:], "c61b9df4071aeae8bc14481be87cf5bff0d8f229a98f3636842df78fb797d400")
+}

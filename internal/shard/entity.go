@@ -17,6 +17,10 @@ func (s *Shard) Command(topic, key, id []byte) (o event.Outcome, digest [32]byte
 		return o, digest, false, err
 	}
 	defer s.leave()
+	var room [4]uint64
+	if offsets, err := s.look.candidates(index.CommandHash(topic, key, id), room[:0]); err != nil || len(offsets) == 0 {
+		return o, digest, false, s.damaged(err) // as nearly always
+	}
 	t := task{call: &event.Call{Commit: &event.Commit{CommandID: id, Streams: []event.Append{{Topic: topic, Key: key}}, Request: &digest}}}
 	hashes(&t)
 	if err := s.look.findCommand(&t); err != nil || t.prior == nil {

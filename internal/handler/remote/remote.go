@@ -44,6 +44,7 @@ type process struct {
 	frames []entity.Frame
 	ended  error
 	over   bool
+	usual  int // how long the last frame was
 	wake   chan struct{}
 }
 
@@ -191,7 +192,7 @@ func (p *process) flush(a *entity.Attached) error {
 		return nil
 	}
 	pieces := false
-	out := make([]byte, 0, 4096)
+	out := make([]byte, 0, p.usual+p.usual/4+1024)
 	for i := range frames {
 		f := &frames[i]
 		for j := range f.Evicts {
@@ -214,6 +215,7 @@ func (p *process) flush(a *entity.Attached) error {
 			out = appendDrain(out, f.Drain)
 		}
 	}
+	p.usual = len(out)
 	if err := p.stream.Send(out); err != nil {
 		return err
 	}
