@@ -25,7 +25,7 @@ type demoCmd struct {
 func (demoCmd) Help() string {
 	return `Runs a server on a temporary folder, on the usual ports if they are free, imports the history of a public repository (10,246
 events, one stream for each of 763 files), folds every stream, and checks the result against what git says. The exit code is 1
-if one stream differs. The folder is removed at the end.`
+if one stream differs. Then it attaches a handler, sends 4,000 commands to entities, and shows the state of one, now and then. The folder is removed at the end.`
 }
 
 const demoTopic = "files"
@@ -36,6 +36,7 @@ type demoShow struct {
 	server *client.Client
 	addr   string
 	files  map[string]demo.File
+	detach func() // ends the handler of the second act; nil before it
 }
 
 func (c *demoCmd) Run(a *app) error {
@@ -57,6 +58,7 @@ func (c *demoCmd) Run(a *app) error {
 		return err
 	}
 	defer d.server.Close()
+	defer d.leave()
 	if err := d.tell(); err != nil {
 		return err
 	}
@@ -96,12 +98,19 @@ func usualPort(addr string) string {
 
 // tell goes through the chapters; it stops at the first that fails.
 func (d *demoShow) tell() error {
-	for _, chapter := range []func() error{d.load, d.fold, d.askThePast, d.check} {
+	for _, chapter := range []func() error{d.load, d.fold, d.askThePast, d.check, d.attach, d.command} {
 		if err := chapter(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// leave ends the handler, if there is one.
+func (d *demoShow) leave() {
+	if d.detach != nil {
+		d.detach()
+	}
 }
 
 func (d *demoShow) load() error {
@@ -279,6 +288,8 @@ func (d *demoShow) stay() {
 	d.say("  gesta read %s/store/store.go --tail 5%s", demoTopic, addr)
 	d.say("  gesta streams list %s --prefix http/%s", demoTopic, addr)
 	d.say(`  gesta append %s/README.md FileChanged '{"added":1,"removed":0}' --expect %d%s`, demoTopic, d.files["README.md"].Changes, addr)
+	d.say(`  gesta send account/a-1 Change '{"Amount":5}' --state%s`, addr)
+	d.say("  gesta state account/a-1 --at 10%s", addr)
 	d.say("\nCtrl-C ends it and removes its folder.")
 }
 
