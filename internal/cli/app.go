@@ -19,6 +19,7 @@ import (
 type commands struct {
 	Serve   serveCmd   `cmd:"" group:"server" help:"Run a server."`
 	Demo    demoCmd    `cmd:"" group:"server" help:"Start a server on a fresh folder, import a real history, and ask it about its past."`
+	Dev     devCmd     `cmd:"" group:"server" help:"Run a cluster of local servers in one terminal, to try what happens when one is lost."`
 	Status  statusCmd  `cmd:"" group:"server" help:"Tell how a server and its shards are."`
 	Cluster clusterCmd `cmd:"" group:"server" help:"Tell how the nodes of a cluster are, and change what they do."`
 	Shards  shardsCmd  `cmd:"" group:"server" help:"List the shards of a cluster, and add one."`

@@ -9,14 +9,15 @@ import (
 )
 
 type benchCmd struct {
-	Append  benchAppendCmd  `cmd:"" help:"Append as fast as the acknowledgements come, then count the events again in the log."`
-	Execute benchExecuteCmd `cmd:"" help:"Send commands to entities that this process serves, beside plain appends, then count the events."`
-	Read    benchReadCmd    `cmd:"" help:"Read a whole shard with one reader."`
-	Load    benchLoadCmd    `cmd:"" help:"Load random cold streams, one after another."`
-	Grow    benchGrowCmd    `cmd:"" help:"Let a log grow, and tell how the rate at its end compares with that at its beginning."`
-	Filter  benchFilterCmd  `cmd:"" help:"Read one type, one tag and one topic of many, beside everything."`
-	SSE     benchSSECmd     `cmd:"" name:"sse" help:"Open many followers by HTTP, and measure what they cost while nothing happens."`
-	Disk    benchDiskCmd    `cmd:"" help:"Probe a disk: how often it syncs, how fast it fills and writes."`
+	Append   benchAppendCmd   `cmd:"" help:"Append as fast as the acknowledgements come, then count the events again in the log."`
+	Execute  benchExecuteCmd  `cmd:"" help:"Send commands to entities that this process serves, beside plain appends, then count the events."`
+	Read     benchReadCmd     `cmd:"" help:"Read a whole shard with one reader."`
+	Load     benchLoadCmd     `cmd:"" help:"Load random cold streams, one after another."`
+	Grow     benchGrowCmd     `cmd:"" help:"Let a log grow, and tell how the rate at its end compares with that at its beginning."`
+	Filter   benchFilterCmd   `cmd:"" help:"Read one type, one tag and one topic of many, beside everything."`
+	SSE      benchSSECmd      `cmd:"" name:"sse" help:"Open many followers by HTTP, and measure what they cost while nothing happens."`
+	Failover benchFailoverCmd `cmd:"" help:"Start three servers and kill the leader again and again: how long no append succeeds."`
+	Disk     benchDiskCmd     `cmd:"" help:"Probe a disk: how often it syncs, how fast it fills and writes."`
 }
 
 // Help is the long form of gesta bench --help.

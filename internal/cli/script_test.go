@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -33,6 +35,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("COLUMNS", "80")
 			env.Setenv("GESTA_ADDR", "127.0.0.1:1") // nothing listens there: a script starts its own
 			env.Values[serverKey{}] = &runningServer{}
+			env.Values[terminalKey{}] = &terminal{}
 			env.Setenv("LONG_TOPIC", strings.Repeat("t", 129))
 			env.Setenv("LONG_KEY", strings.Repeat("k", 1025))
 			return nil
@@ -45,6 +48,8 @@ func TestScripts(t *testing.T) {
 			"freeport": scriptFreePort,
 			"ready":    scriptReady,
 			"flip":     scriptFlip,
+			"cluster":  scriptCluster,
+			"type":     scriptType,
 		},
 		RequireExplicitExec: true,
 	})
@@ -172,4 +177,66 @@ func scriptFlip(ts *testscript.TestScript, _ bool, args []string) {
 	b[0] ^= 1
 	_, err = f.WriteAt(b[:], at)
 	ts.Check(err)
+}
+
+// terminal is one in which gesta dev runs.
+type (
+	terminalKey struct{}
+	terminal    struct {
+		keys  io.Writer
+		lines *bufio.Scanner
+	}
+)
+
+// scriptCluster is "cluster": gesta dev with three nodes, which GESTA_ADDR names from then on.
+func scriptCluster(ts *testscript.TestScript, _ bool, _ []string) {
+	found, err := exec.LookPath("gesta")
+	ts.Check(err)
+	cmd := exec.Command(found, "dev", "-q", "--data", ts.MkAbs("dev"), "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--peer", "127.0.0.1:0")
+	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	cmd.Env = append(cmd.Env, "GESTA_LIMITS_COMMIT_BYTES=2MiB", "GESTA_LIMITS_COMMIT_EVENTS=256", "GESTA_LIMITS_SEGMENT_BYTES=16MiB")
+	keys, err := cmd.StdinPipe()
+	ts.Check(err)
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	cmd.Stderr = ts.Stderr()
+	ts.Check(cmd.Start())
+	t := ts.Value(terminalKey{}).(*terminal)
+	t.keys, t.lines = keys, bufio.NewScanner(out)
+	ts.Defer(func() {
+		_, _ = io.WriteString(keys, "quit\n") // it may have ended
+		_ = keys.Close()
+		_, _ = io.Copy(io.Discard, out)
+		ts.Check(cmd.Wait())
+	})
+	var addrs []string
+	t.until(ts, "nodes are ready", func(line string) {
+		if _, rest, ok := strings.Cut(line, ": gRPC "); ok {
+			addr, _, _ := strings.Cut(rest, ",")
+			addrs = append(addrs, addr)
+		}
+	})
+	ts.Setenv("GESTA_ADDR", strings.Join(addrs, ","))
+}
+
+// until reads lines up to one with the text.
+func (t *terminal) until(ts *testscript.TestScript, text string, each func(line string)) {
+	for t.lines.Scan() {
+		each(t.lines.Text())
+		if strings.Contains(t.lines.Text(), text) {
+			return
+		}
+	}
+	ts.Fatalf("gesta dev ended before it said %q", text)
+}
+
+// scriptType is "type kill|stop|start N": it is typed, and done when the next command runs.
+func scriptType(ts *testscript.TestScript, _ bool, args []string) {
+	t := ts.Value(terminalKey{}).(*terminal)
+	_, err := io.WriteString(t.keys, strings.Join(args, " ")+"\n")
+	ts.Check(err)
+	says := map[string]string{"kill": "was killed", "stop": "has stopped", "start": "is ready again"}
+	t.until(ts, "n"+args[1]+" "+says[args[0]], func(string) {})
 }

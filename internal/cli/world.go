@@ -3,6 +3,8 @@ package cli
 import (
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/term"
@@ -21,6 +23,7 @@ type World struct {
 
 	Environ []string // as os.Environ
 	Version string
+	Program string // the file of this program, for commands that start servers
 }
 
 // Process is the world of this process.
@@ -33,7 +36,22 @@ func Process(version string) World {
 		Plain:       os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb",
 		Environ:     os.Environ(),
 		Version:     version,
+		Program:     program(),
 	}
+}
+
+// program finds this program's file: as it was called, because its name may decide what it does.
+func program() string {
+	if found, err := exec.LookPath(os.Args[0]); err == nil {
+		if whole, err := filepath.Abs(found); err == nil {
+			return whole
+		}
+	}
+	found, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	return found
 }
 
 const usualWidth = 80

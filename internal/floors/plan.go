@@ -97,7 +97,8 @@ var plan = map[string]place{
 		"internal/inspect", "internal/replica", "internal/seglog", "internal/index", "internal/event"}},
 	"internal/bench": {floor: house, may: []string{"client"}},
 	"internal/demo":  {floor: house, may: []string{"client"}},
-	"internal/cli":   {floor: house, may: []string{"internal/node", "internal/inspect", "internal/bench", "internal/demo", "client", "client/conformance"}},
+	"internal/fleet": {floor: house, may: []string{"client"}}, // processes of the binary; it knows the product as its users do
+	"internal/cli":   {floor: house, may: []string{"internal/fleet", "internal/node", "internal/inspect", "internal/bench", "internal/demo", "client", "client/conformance"}},
 	"internal/sim": {floor: house, may: []string{"internal/cluster", "internal/shard", "internal/meta", "internal/replica", "internal/seglog", "internal/index", "internal/event",
 		"internal/vfs/crashfs", "internal/vfs/faultfs"}},
 	"internal/floors": {floor: house},
