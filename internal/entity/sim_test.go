@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 250, "worlds that TestWorlds steps")
+	seeds = flag.Int("seeds", 120, "worlds that TestWorlds steps")
 	seed  = flag.Uint64("seed", 0, "one world to step; 0: all")
 )
 
