@@ -81,12 +81,12 @@ func (f *fake) serve(t testing.TB, l net.Listener, opts ...grpc.ServerOption) {
 	if f.extra != nil {
 		f.extra(f.server)
 	}
-	served := make(chan struct{})
+	served, server := make(chan struct{}), f.server // another may take its place
 	go func() {
 		defer close(served)
-		_ = f.server.Serve(l) // ends with Stop
+		_ = server.Serve(l) // ends with Stop
 	}()
-	t.Cleanup(func() { f.server.Stop(); <-served })
+	t.Cleanup(func() { server.Stop(); <-served })
 }
 
 // client returns one that talks to the fakes.

@@ -87,10 +87,10 @@ func (r *runner) fresh() *job {
 
 // finish does what is left of a job, and sends the results.
 func (r *runner) finish(j *job) {
-	t, full := j.claim(nil, 0)
-	for t != nil {
+	for t, _ := j.claim(nil, 0); t != nil; {
 		var credit int
 		r.out, credit = r.a.worker.do(&r.desk, &j.frame, t, r.out[:0])
+		full := false
 		if t, full = j.claim(r.out, credit); full {
 			r.a.flush(j)
 		}

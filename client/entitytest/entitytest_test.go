@@ -15,7 +15,6 @@ type bag struct {
 
 type put struct {
 	Name string `json:"name"`
-	note string
 }
 
 type was struct {
