@@ -30,7 +30,7 @@ const (
 // StreamScope is the events of one stream, in order.
 func StreamScope(topic, key string) Scope { return Scope{kind: scopeStream, topic: topic, key: key} }
 
-// TopicScope is the events of a topic, in shard order.
+// TopicScope is the events of a topic, in shard order; those of several shards as they come, unless ByTime.
 func TopicScope(topic string) Scope { return Scope{kind: scopeTopic, topic: topic} }
 
 // ShardScope is every event of a shard, in order.
@@ -48,6 +48,9 @@ type ReadOptions struct {
 	Follow bool
 	// Stale begins with what the node has, without asking the leader: quicker, also while there is no leader, and perhaps behind.
 	Stale bool
+	// ByTime reads a topic of several partitions in the order of recorded times instead of as it comes; each shard stays in its order. Not
+	// with Follow.
+	ByTime bool
 	// Limit ends the read after so many events; 0: no limit.
 	Limit uint64
 	// Types keeps events of these types; empty: of all.
@@ -88,9 +91,14 @@ type Reader struct {
 	read     uint64
 	resolved uint64
 	position string // the frame's, used when its events have all been returned
-	tried    attempts
-	quiet    time.Time // since when there has been no contact
-	err      error
+	// Of a topic of several partitions: where the frame is in the other shards, the position before the frame, and whether none of its
+	// events has been returned.
+	others position.List
+	before string
+	fresh  bool
+	tried  attempts
+	quiet  time.Time // since when there has been no contact
+	err    error
 }
 
 // chunkEvents is how many events share one allocation.
@@ -149,11 +157,20 @@ func (r *Reader) Position() string {
 	if len(r.rest) == 0 && r.position != "" {
 		return r.position
 	}
+	if len(r.others) > 0 {
+		if r.fresh {
+			return r.before
+		}
+		return string(r.at.AppendAmong(nil, r.others))
+	}
 	if !r.known || r.at.Offset == 0 && r.read == 0 {
 		return ""
 	}
 	return r.at.String()
 }
+
+// Shard is that of the last event returned, or of what comes next; 0 before the server has said.
+func (r *Reader) Shard() uint32 { return r.at.Shard }
 
 // Live tells whether a following read has caught up, and every event that Next returns from now on was recorded since.
 func (r *Reader) Live() bool { return r.live }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gesta-db/gesta/api/eventwire"
 	gestav1 "github.com/gesta-db/gesta/api/gesta/v1"
+	"github.com/gesta-db/gesta/api/position"
 )
 
 // fail keeps the error that ends the read.
@@ -50,6 +51,7 @@ func (r *Reader) decode() *Recorded {
 	}
 	r.chunk = r.chunk[1:]
 	r.read++
+	r.fresh = false
 	r.at.Offset = e.Offset
 	if r.opts.Backwards {
 		r.at.Offset-- // read backwards, a position is read itself
@@ -118,7 +120,9 @@ func (r *Reader) accept(frame []byte) error {
 		}
 	}
 	if events || token != "" {
+		r.before, r.fresh = r.position, true
 		r.position = token // a frame with neither leaves the read where it was
+		r.place()
 	}
 	if live {
 		r.live = true
@@ -127,6 +131,23 @@ func (r *Reader) accept(frame []byte) error {
 		}
 	}
 	return nil
+}
+
+// place notes where the frame is in the shards of a topic that it is not of.
+func (r *Reader) place() {
+	r.others = r.others[:0]
+	if r.scope.kind != scopeTopic {
+		return
+	}
+	list, err := position.ParseList(r.position)
+	if err != nil {
+		return // the server says so when it is given back
+	}
+	for _, p := range list {
+		if p.Shard != r.at.Shard {
+			r.others = append(r.others, p)
+		}
+	}
 }
 
 // open starts a stream where the last one ended.
@@ -195,6 +216,9 @@ func (r *Reader) again(e *Error) error {
 // request is the encoded ReadRequest for what is left to read.
 func (r *Reader) request() ([]byte, error) {
 	m := &gestav1.ReadRequest{From: r.from, Backwards: r.opts.Backwards, Follow: r.opts.Follow, Stale: r.opts.Stale}
+	if r.opts.ByTime {
+		m.Order = gestav1.ReadOrder_READ_ORDER_RECORDED
+	}
 	if r.opts.Limit > 0 {
 		m.Limit = r.opts.Limit - r.read
 	}

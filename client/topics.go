@@ -16,7 +16,28 @@ type Topic struct {
 	Name    string    `json:"name"`
 	Created time.Time `json:"created"`
 	Shard   uint32    `json:"shard"`
-	Events  uint64    `json:"events"` // in it now
+	// Partitions are all shards that it is on, Shard the first of them: a key's stream is in the one at the place XXH64(key, seed 0) mod
+	// their number.
+	Partitions []uint32 `json:"partitions"`
+	Events     uint64   `json:"events"` // in it now
+}
+
+// TopicOption says where a new topic is to be, which never changes. Without one it is on shard 1.
+type TopicOption func(*gestav1.CreateTopicRequest)
+
+// OnShards puts a topic on these shards, in this order; keys are divided among several.
+func OnShards(shards ...uint32) TopicOption {
+	return func(r *gestav1.CreateTopicRequest) { r.Shards = shards }
+}
+
+// Partitioned puts a topic on this many shards, which the cluster chooses: those with the fewest topics.
+func Partitioned(n uint32) TopicOption {
+	return func(r *gestav1.CreateTopicRequest) { r.Partitions = n }
+}
+
+// ColocatedWith puts a topic where another is: streams of the same key are then in the same shard, and one commit can span them.
+func ColocatedWith(topic string) TopicOption {
+	return func(r *gestav1.CreateTopicRequest) { r.Colocate = topic }
 }
 
 // Stream is a stream of a topic and where it ends.
@@ -48,10 +69,15 @@ func (c *Client) Head(ctx context.Context, topic, key string) (Head, error) {
 	return Head{m.GetRevision(), m.GetOffset(), timeOf(m.GetRecordedTime()), m.GetPosition()}, nil
 }
 
-// CreateTopic makes a topic. Errors: CodeInvalid for its name, CodeExists, CodeUnknownOutcome.
-func (c *Client) CreateTopic(ctx context.Context, name string) (Topic, error) {
+// CreateTopic makes a topic. Errors: CodeInvalid for its name or where it is to be, CodeNotFound for a shard, CodeExists,
+// CodeUnknownOutcome.
+func (c *Client) CreateTopic(ctx context.Context, name string, where ...TopicOption) (Topic, error) {
+	req := &gestav1.CreateTopicRequest{Name: name}
+	for _, set := range where {
+		set(req)
+	}
 	m, err := unary(ctx, c, writing, func(ctx context.Context, conn *grpc.ClientConn) (*gestav1.CreateTopicResponse, error) {
-		return gestav1.NewTopicsClient(conn).CreateTopic(ctx, &gestav1.CreateTopicRequest{Name: name})
+		return gestav1.NewTopicsClient(conn).CreateTopic(ctx, req)
 	})
 	if err != nil {
 		return Topic{}, err
@@ -157,7 +183,7 @@ func (c *Client) Counts(ctx context.Context, topic string, o CountsOptions) (Cou
 }
 
 func topicOf(t *gestav1.Topic) Topic {
-	return Topic{t.GetName(), timeOf(t.GetCreated()), t.GetShard(), t.GetEvents()}
+	return Topic{t.GetName(), timeOf(t.GetCreated()), t.GetShard(), t.GetPartitions(), t.GetEvents()}
 }
 
 // timeOf is the zero time for an absent one.

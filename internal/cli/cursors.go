@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/gesta-db/gesta/api/position"
@@ -59,12 +60,20 @@ func (c *cursorsListCmd) Run(a *app) error {
 	return l.end("no cursors yet; \"gesta read TOPIC --cursor NAME\" makes one")
 }
 
+// cursorOffset is where a cursor is in its shard, or SHARD:OFFSET in each of several.
 func cursorOffset(c client.Cursor) string {
-	p, err := position.Parse(c.Position)
-	if err != nil {
+	list, err := position.ParseList(c.Position)
+	switch {
+	case err != nil:
 		return ""
+	case len(list) == 1:
+		return number(list[0].Offset)
 	}
-	return number(p.Offset)
+	var texts []string
+	for _, p := range list {
+		texts = append(texts, number(uint64(p.Shard))+":"+number(p.Offset))
+	}
+	return strings.Join(texts, " ")
 }
 
 func (a *app) printCursor(o output, c client.Cursor) error {
@@ -174,9 +183,17 @@ func (b *bookmark) move(a *app, to string) error {
 	}
 }
 
+// beyond tells whether a is at or after b in every shard.
 func beyond(a, b string) bool {
-	p, errA := position.Parse(a)
-	q, errB := position.Parse(b)
-	order, comparable := p.Compare(q)
-	return errA == nil && errB == nil && comparable && order >= 0
+	p, errA := position.ParseList(a)
+	q, errB := position.ParseList(b)
+	if errA != nil || errB != nil || len(p) != len(q) {
+		return false
+	}
+	for i := range p {
+		if order, comparable := p[i].Compare(q[i]); !comparable || order < 0 {
+			return false
+		}
+	}
+	return true
 }

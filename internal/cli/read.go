@@ -29,6 +29,7 @@ type readCmd struct {
 	Tag       []string `sep:"none" placeholder:"TAG" help:"Only events with this tag; given several times, with all of them."`
 	KeyPrefix string   `placeholder:"TEXT" help:"Only events whose key begins with this."`
 	Where     string   `placeholder:"CEL" help:"Only events of which this expression is true, for instance data.total > 100. It sees id, type, topic, key, revision, offset, source, time, recorded, content_type, schema_version, tags, metadata and data."`
+	ByTime    bool     `help:"The events of a topic of several partitions in the order of their recorded times, not as they come. Not with --follow."`
 	Limit     amount   `xor:"amount" placeholder:"N" help:"At most N events."`
 	Tail      uint64   `xor:"amount,start,direction" placeholder:"N" help:"The last N events, oldest first."`
 	Backwards bool     `xor:"direction,endless" help:"Newest first."`
@@ -270,7 +271,7 @@ type tailed struct {
 
 func (r *reading) last(n uint64) (tailed, error) {
 	o := r.cmd.options()
-	o.Backwards, o.Follow, o.Limit = true, false, n
+	o.Backwards, o.Follow, o.Limit, o.ByTime = true, false, n, true
 	reader := r.server.Read(r.ctx, r.scope, o)
 	defer reader.Close()
 	var t tailed
@@ -283,7 +284,7 @@ func (r *reading) last(n uint64) (tailed, error) {
 			return t, err
 		}
 		if len(t.events) == 0 {
-			if t.after, err = pointAfter(reader.Position(), e.Offset); err != nil {
+			if t.after, err = pointAfter(reader.Position(), reader.Shard(), e.Offset); err != nil {
 				return t, err
 			}
 		}
@@ -291,15 +292,19 @@ func (r *reading) last(n uint64) (tailed, error) {
 	}
 }
 
-// pointAfter is the point after an event of the history that a token is of. A token got while reading backwards is no such
-// point itself: it stands before the event.
-func pointAfter(token string, offset uint64) (string, error) {
-	p, err := position.Parse(token)
+// pointAfter is the point after the newest event, of the history that a token is of. A token got while reading backwards is no such
+// point itself in the event's shard: there it stands before the event. In all others it is at the newest.
+func pointAfter(token string, shard uint32, offset uint64) (string, error) {
+	list, err := position.ParseList(token)
 	if err != nil {
 		return "", errs.New(errs.Internal, "the server's position cannot be read: %w", err)
 	}
-	p.Offset = offset
-	return "pos:" + p.String(), nil
+	for i := range list {
+		if list[i].Shard == shard {
+			list[i].Offset = offset
+		}
+	}
+	return "pos:" + list.String(), nil
 }
 
 // eventSink prints events as rows or as lines.

@@ -28,9 +28,37 @@ type topicsDescribeCmd struct {
 }
 
 type topicsCreateCmd struct {
-	remote `embed:""`
-	output `embed:""`
-	Topic  string `arg:"" help:"The new topic's name: a to z, 0 to 9, dot, dash and underscore."`
+	remote     `embed:""`
+	output     `embed:""`
+	Shard      []uint32 `xor:"where" placeholder:"N" help:"On this shard (default 1); several, as 2,3,5, divide the keys among them."`
+	Partitions uint32   `xor:"where" placeholder:"N" help:"On N shards, which the cluster chooses: those with the fewest topics."`
+	Colocate   string   `xor:"where" placeholder:"TOPIC" help:"Where this topic is, so that streams of the same key share a shard."`
+	Topic      string   `arg:"" help:"The new topic's name: a to z, 0 to 9, dot, dash and underscore."`
+}
+
+// Help is the long form of gesta topics create --help.
+func (topicsCreateCmd) Help() string {
+	return `Where a topic is never changes: one that may outgrow a single leader is divided from the start.
+
+Examples:
+
+    gesta topics create audit --shard 2
+    gesta topics create orders --partitions 8
+    gesta topics create invoices --colocate orders`
+}
+
+// where says where the topic is to be.
+func (c *topicsCreateCmd) where() (where []client.TopicOption) {
+	if len(c.Shard) > 0 {
+		where = append(where, client.OnShards(c.Shard...))
+	}
+	if c.Partitions > 0 {
+		where = append(where, client.Partitioned(c.Partitions))
+	}
+	if c.Colocate != "" {
+		where = append(where, client.ColocatedWith(c.Colocate))
+	}
+	return where
 }
 
 type topicsDeleteCmd struct {
@@ -46,7 +74,7 @@ func (c *topicsListCmd) Run(a *app) error {
 	}
 	defer server.Close()
 	l := newListing(a, c.output, uint64(c.Limit), "topics",
-		column{title: "topic", min: 12}, column{title: "events", right: true}, column{title: "shard", right: true}, column{title: "created"})
+		column{title: "topic", min: 12}, column{title: "events", right: true}, column{title: "shards", right: true}, column{title: "created"})
 	for t, err := range server.Topics(a.ctx, c.Prefix) {
 		if err != nil {
 			return err
@@ -59,7 +87,19 @@ func (c *topicsListCmd) Run(a *app) error {
 }
 
 func topicRow(t client.Topic) []string {
-	return []string{t.Name, thousands(t.Events), number(uint64(t.Shard)), timeText(t.Created)}
+	return []string{t.Name, thousands(t.Events), shardsText(t), timeText(t.Created)}
+}
+
+// shardsText lists the shards that a topic is on.
+func shardsText(t client.Topic) string {
+	if len(t.Partitions) == 0 {
+		return number(uint64(t.Shard))
+	}
+	var list []string
+	for _, n := range t.Partitions {
+		list = append(list, number(uint64(n)))
+	}
+	return strings.Join(list, ",")
 }
 
 func (c *topicsDescribeCmd) Run(a *app) error {
@@ -79,7 +119,7 @@ func (a *app) printTopic(o output, t client.Topic) error {
 	if o.json() {
 		return a.printJSON(t)
 	}
-	return a.facts(o, "topic", t.Name, "events", thousands(t.Events), "shard", number(uint64(t.Shard)), "created", timeText(t.Created))
+	return a.facts(o, "topic", t.Name, "events", thousands(t.Events), "shards", shardsText(t), "created", timeText(t.Created))
 }
 
 func (c *topicsCreateCmd) Run(a *app) error {
@@ -88,7 +128,7 @@ func (c *topicsCreateCmd) Run(a *app) error {
 		return err
 	}
 	defer server.Close()
-	t, err := server.CreateTopic(a.ctx, c.Topic)
+	t, err := server.CreateTopic(a.ctx, c.Topic, c.where()...)
 	if err != nil {
 		return err
 	}

@@ -146,6 +146,9 @@ func (h *Host) AddShard(ctx context.Context, factor int) (meta.Shard, error) {
 		s.Number = max(s.Number, o.Number+1)
 	}
 	s.Replicas = place(s, m.Members(), shards, func(uint64) bool { return false })
+	if len(s.Replicas) == 0 {
+		return meta.Shard{}, errs.New(errs.Unavailable, "no node can take a shard now: none has said yet that it is there, or all are draining; try again")
+	}
 	// The first voters are an odd number too; the rest begins as learners.
 	s.Initial = s.Replicas[:voters(len(s.Replicas), len(s.Replicas))]
 	return s, m.PutShard(ctx, s, h.o.Limits.Shards)

@@ -41,7 +41,11 @@ func (g *Gateway) CreateTopic(ctx context.Context, who Caller, name string, l La
 	case !created:
 		return TopicInfo{}, errs.New(errs.Exists, "there is a topic %s already", name).With("topic", name)
 	}
-	return g.describe([]byte(name))
+	t, ok := g.topics.Topic([]byte(name))
+	if !ok {
+		return TopicInfo{}, errUnknownTopic(name) // it was deleted at once
+	}
+	return TopicInfo{Topic: t}, nil // it has no events that anybody was told of
 }
 
 // checkLayout refuses what the meta group need not be asked about.
