@@ -89,6 +89,7 @@ func (h *Host) Open(ctx context.Context) error {
 		}
 	}
 	h.running.Go(h.run)
+	h.running.Go(h.recallAll)
 	return nil
 }
 

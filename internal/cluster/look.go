@@ -47,9 +47,6 @@ func (h *Host) look() {
 	h.complain("register this node", h.register())
 	h.complain("open a shard", h.openShards())
 	h.closeShards()
-	for _, r := range h.ways() {
-		r.recall()
-	}
 	if h.meta.Status().Role == replica.Leader {
 		h.complain("place the shards", h.govern())
 	}

@@ -129,6 +129,25 @@ func (r *Route) recall() {
 	}
 }
 
+// recallEvery is how often leaders are looked at for what was sent to the one before: a fraction of an election.
+const recallEvery = 50 * time.Millisecond
+
+// recallAll looks after the routes on its own: what else a host does now and then may wait for a leader.
+func (h *Host) recallAll() {
+	tick := time.NewTicker(recallEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-h.context.Done():
+			return
+		case <-tick.C:
+		}
+		for _, r := range h.ways() {
+			r.recall()
+		}
+	}
+}
+
 // Leader is who leads the shard, as far as is known here.
 func (r *Route) Leader() (uint64, bool) {
 	_, leader := r.leader()
