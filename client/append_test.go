@@ -117,6 +117,24 @@ func TestNextAddressIsTried(t *testing.T) {
 	}
 }
 
+// A node that answers nothing is left, if there is another: what it may have written is sent again with the same ids.
+func TestASilentNodeIsLeft(t *testing.T) {
+	frozen, well := newFake(t), newFake(t)
+	frozen.script = func(int, *gestav1.AppendCall) action { return action{skip: true} }
+	c := newClient(t, Options{}, frozen, well)
+	began := time.Now()
+	res, err := c.Append(t.Context(), Append{Topic: "orders", Key: "1", Events: []Event{{ID: "a", Type: "T"}}})
+	if err != nil || res.Streams[0].LastRevision != 1 {
+		t.Fatalf("%+v %v", res, err)
+	}
+	if took := time.Since(began); took < appendRoad.silence || took > 4*appendRoad.silence {
+		t.Errorf("it took %v", took)
+	}
+	if !slices.Equal(frozen.seen, []string{"a"}) || !slices.Equal(well.seen, []string{"a"}) {
+		t.Errorf("sent %v and %v", frozen.seen, well.seen)
+	}
+}
+
 func TestGivingUp(t *testing.T) {
 	silent := func(int, *gestav1.AppendCall) action { return action{silent: true} }
 	refuse := func(code string) func(int, *gestav1.AppendCall) action {

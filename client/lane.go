@@ -35,6 +35,7 @@ type lane struct {
 	closed   bool
 	sweeping bool
 	used     bool // a call was queued since busy was asked
+	silences int  // nodes that were left for their silence since the last reply
 	sweeper  *time.Timer
 
 	wake    chan struct{} // the queue is no longer empty
@@ -356,11 +357,15 @@ func (l *lane) sweep() {
 			calls = append(calls, k)
 		}
 	}
+	others := l.client.nodes.count() > 1
 	l.mu.Lock()
 	for _, k := range l.queue {
 		late(k)
 	}
 	if s := l.session; s != nil {
+		if others {
+			l.tire(s, now)
+		}
 		for _, k := range s.slots {
 			late(k)
 		}

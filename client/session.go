@@ -23,6 +23,10 @@ type session struct {
 	err    error
 	leave  bool // the node is not the one to ask; written by the receiver before ended is closed
 	moving bool // the sender opens another as soon as all calls here are answered; guarded by the lane's lock
+
+	// Guarded by the lane's lock.
+	heard  time.Time // when the oldest silence began: at the last reply, or when a call was sent after none was under way
+	silent bool      // given up, because nothing came for too long
 }
 
 // gone stands in a slot whose caller no longer waits: the slot is free when the server has answered.
@@ -34,6 +38,8 @@ type road struct {
 	desc   grpc.StreamDesc
 	// ahead is how much earlier than the caller the server stops waiting, at most: so that it can say what it waited for.
 	ahead time.Duration
+	// silence is how long a node may leave all calls unanswered before another is asked, which must be longer than an election.
+	silence time.Duration
 	// leaves tells whether an unavailable answer means that another node should be asked.
 	leaves func(e *Error) bool
 	// read makes of a reply's response what the caller gets, for a call that is answered.
@@ -42,17 +48,19 @@ type road struct {
 
 var (
 	appendRoad = road{
-		method: gestav1.Log_AppendStream_FullMethodName,
-		desc:   grpc.StreamDesc{StreamName: "AppendStream", ClientStreams: true, ServerStreams: true},
-		leaves: func(*Error) bool { return true },
-		read:   func(_ *call, response []byte) (Result, error) { return decodeResult(response) },
+		method:  gestav1.Log_AppendStream_FullMethodName,
+		desc:    grpc.StreamDesc{StreamName: "AppendStream", ClientStreams: true, ServerStreams: true},
+		silence: 1500 * time.Millisecond,
+		leaves:  func(*Error) bool { return true },
+		read:    func(_ *call, response []byte) (Result, error) { return decodeResult(response) },
 	}
 	executeRoad = road{
-		method: gestav1.Entities_ExecuteStream_FullMethodName,
-		desc:   grpc.StreamDesc{StreamName: "ExecuteStream", ClientStreams: true, ServerStreams: true},
-		ahead:  250 * time.Millisecond,
-		leaves: func(e *Error) bool { return e.Details["reason"] == "draining" }, // not for want of a handler: commands of other kinds are under way
-		read:   func(k *call, response []byte) (Result, error) { return Result{}, decodeOutcome(response, k.into) },
+		method:  gestav1.Entities_ExecuteStream_FullMethodName,
+		desc:    grpc.StreamDesc{StreamName: "ExecuteStream", ClientStreams: true, ServerStreams: true},
+		ahead:   250 * time.Millisecond,
+		silence: 5 * time.Second,                                                  // a handler may think
+		leaves:  func(e *Error) bool { return e.Details["reason"] == "draining" }, // not for want of a handler: commands of other kinds are under way
+		read:    func(k *call, response []byte) (Result, error) { return Result{}, decodeOutcome(response, k.into) },
 	}
 )
 
@@ -89,6 +97,9 @@ func (l *lane) connect() (*session, *Error) {
 
 // take gives the call a slot.
 func (s *session) take(k *call) {
+	if s.idle() {
+		s.heard = time.Now()
+	}
 	if n := len(s.free); n > 0 {
 		k.slot, s.free = s.free[n-1], s.free[:n-1]
 		s.slots[k.slot] = k
@@ -144,6 +155,7 @@ func (l *lane) receive(s *session) {
 func (l *lane) answered(s *session, replies []reply, calls []*call) ([]*call, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	s.heard, l.silences = time.Now(), 0
 	for i := range replies {
 		k, err := s.answered(replies[i].id)
 		if err != nil {
@@ -169,6 +181,20 @@ func (l *lane) deliver(k *call, r *reply) (leave bool) {
 
 // idle tells whether all calls of the session are answered; with the lock held.
 func (s *session) idle() bool { return len(s.free) == len(s.slots) }
+
+// mostSilences bounds by how much a lane becomes more patient with every node that it left for its silence: all may be slow.
+const mostSilences = 3
+
+// tire ends the session when its node has answered nothing for too long although calls wait: it may be frozen, cut off from the other
+// nodes, or gone without a word. With the lane's lock held.
+func (l *lane) tire(s *session, now time.Time) {
+	if s.silent || s.idle() || now.Sub(s.heard) <= l.road.silence<<l.silences {
+		return
+	}
+	s.silent = true
+	l.silences = min(l.silences+1, mostSilences)
+	s.cancel()
+}
 
 // emptied wakes the sender when it waits for the session's last answer.
 func (l *lane) emptied(s *session) {
@@ -203,6 +229,9 @@ func (l *lane) lost(s *session) {
 
 // failure is what the end of the session means for a call that had been sent.
 func (s *session) failure(k *call) *Error {
+	if s.silent {
+		return &Error{Code: CodeUnknownOutcome, Message: s.addr + " has answered nothing for a while, what was sent may have been written"}
+	}
 	if s.leave || errors.Is(s.err, io.EOF) {
 		return &Error{Code: CodeUnknownOutcome, Message: s.addr + " ended the connection before the answer, what was sent may have been written"}
 	}
