@@ -3,6 +3,7 @@
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 FUZZTIME  ?= 30s
+SOAK      ?= 1h
 DURATION  ?= 10m
 SEED      ?= 0
 BENCH     ?=
@@ -20,7 +21,7 @@ TOOLS := bin/tools/buf
 BUF   := PATH="$(CURDIR)/bin/tools:$$PATH" bin/tools/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint unit deploy generate baseline release bench fuzz soak-hostile clean
+.PHONY: help build demo test lint unit deploy soak generate baseline release bench fuzz soak-hostile clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +60,9 @@ unit: ## the tests, under the race detector where there is concurrency
 deploy: ## chart, image and compose file against Helm, Kubernetes, compose and the product
 	@if why=$$(go list -C deploy -deps -test ./... 2>&1 >/dev/null); then go vet -C deploy ./... && go test -C deploy -count=1 ./...; \
 	  else echo "NOTE: deploy/ is not tested, since the modules of its tests cannot be had: $$why" >&2; fi
+
+soak: ## play simulated worlds from ever new seeds for SOAK (1h); a failing seed says how it is played again
+	go test ./internal/sim -run '^TestSoak$$' -soak $(SOAK) -timeout 0 -v
 
 generate: $(TOOLS) ## generate the code of the .proto files
 	$(BUF) generate

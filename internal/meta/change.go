@@ -124,10 +124,11 @@ func (m *Meta) waitApplied(ctx context.Context, index uint64) error {
 func (m *Meta) showApplied(index uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.applied = index
+	// A snapshot may be ahead of what the log knew to be committed when it was opened: what it holds comes again, and changes nothing.
+	m.applied = max(m.applied, index)
 	kept := m.waiters[:0]
 	for _, w := range m.waiters {
-		if w.index <= index {
+		if w.index <= m.applied {
 			close(w.done)
 		} else {
 			kept = append(kept, w)

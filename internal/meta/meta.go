@@ -48,6 +48,8 @@ type Options struct {
 	Forward func(ctx context.Context, leader uint64, payload []byte) (uint64, error)
 	// Changed, which may be nil, hears that members or shards may be others. It must not block.
 	Changed func()
+	// Salt draws the number of each segment file; nil: from the system.
+	Salt func() uint64
 
 	// segment and every stand in for segmentBytes and snapshotEvery when they are set.
 	segment int64
@@ -120,7 +122,7 @@ func Open(o Options) (*Meta, error) {
 
 // begin opens the folder: at first, and again when a leader's state was installed in it.
 func (m *Meta) begin() error {
-	log := seglog.Options{FS: m.o.FS, Dir: m.o.Dir, Shard: group, SegmentBytes: cmp.Or(m.o.segment, segmentBytes), MaxBatchEntries: 1024}
+	log := seglog.Options{FS: m.o.FS, Dir: m.o.Dir, Shard: group, SegmentBytes: cmp.Or(m.o.segment, segmentBytes), MaxBatchEntries: 1024, Salt: m.o.Salt}
 	if err := finishInstall(log); err != nil {
 		return fmt.Errorf("install the meta group's state: %w", err)
 	}

@@ -2,7 +2,6 @@ package meta
 
 import (
 	"encoding/json"
-	"errors"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
@@ -89,11 +88,12 @@ func (s *Stepped) Status() Status { return s.m.Status() }
 // Cursor gives a cursor by its name.
 func (s *Stepped) Cursor(name string) (Cursor, bool) { return s.m.Cursor(name) }
 
-// State is what the replica has applied, in one form for every replica.
-func (s *Stepped) State() ([]byte, error) {
+// State is what the replica has applied, in one form for every replica, and up to which entry.
+func (s *Stepped) State() (applied uint64, state []byte, err error) {
 	st := *s.m.state.Load()
 	st.Index = 0 // it counts entries without a command, or not, as a snapshot was made
-	return json.Marshal(&st)
+	state, err = json.Marshal(&st)
+	return s.m.applied, state, err
 }
 
 // Entries gives stored entries from one on, as far as the log still has it.
@@ -109,26 +109,8 @@ func (s *Stepped) Entries(lo, hi uint64) (all []replica.Entry, err error) {
 	return all, nil
 }
 
-// ReportSnapshot tells a leader how a replica fared with what it was offered.
-func (s *Stepped) ReportSnapshot(id uint64, installed bool) { s.m.ReportSnapshot(id, installed) }
-
-// Segment is the name and the length of the log's newest segment.
-func (s *Stepped) Segment() (name string, bytes int64) {
-	segs := s.m.disk.Log.Segments()
-	last := segs[len(segs)-1]
-	return last.Name, last.Bytes
-}
-
-// ChangeConf changes the group's members; only where it leads.
-func (s *Stepped) ChangeConf(changes ...replica.ConfChange) error {
-	return s.m.rep.ChangeConf(changes...)
-}
-
 // Transfer lets another voter lead.
 func (s *Stepped) Transfer(to uint64) { s.m.rep.Transfer(to) }
 
-// ConfIndex is the entry that made the group's configuration, as far as it is applied here.
-func (s *Stepped) ConfIndex() uint64 { return s.m.disk.State.Load().ConfIndex }
-
 // Close closes the log.
-func (s *Stepped) Close() error { return errors.Join(s.m.disk.Close()) }
+func (s *Stepped) Close() error { return s.m.disk.Close() }

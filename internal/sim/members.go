@@ -214,7 +214,7 @@ func (w *world) spared(n *node) bool {
 		committed = max(committed, i)
 	}
 	conf := w.newestConf()
-	if len(conf.Voters) < 3 && slices.Contains(conf.Voters, n.id) && len(conf.Voters) != 2 {
+	if len(conf.Voters) < 2 || len(conf.VotersOutgoing) > 0 {
 		return false
 	}
 	for _, v := range conf.Voters {

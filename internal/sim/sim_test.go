@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 )
 
 var (
 	seeds = flag.Int("seeds", 250, "how many seeds to play")
 	first = flag.Uint64("seed", 1, "the first seed")
+	soak  = flag.Duration("soak", 0, "how long TestSoak plays all worlds, from ever new seeds")
 	steps = flag.Int("steps", 8000, "how many actions the hostile part of a run has")
 )
 
@@ -22,11 +24,7 @@ func TestSeeds(t *testing.T) {
 	for seed := *first; seed < *first+uint64(*seeds); seed++ {
 		s, err := Run(Config{Seed: seed, Nodes: 3, Steps: *steps, Join: seed%3 == 0})
 		if err != nil {
-			var trace bytes.Buffer
-			_, again := Run(Config{Seed: seed, Nodes: 3, Steps: *steps, Join: seed%3 == 0, Trace: &trace})
-			_ = os.WriteFile(fmt.Sprintf("%s/seed-%d.trace", os.TempDir(), seed), trace.Bytes(), 0o600)
-			tail := trace.Bytes()
-			t.Fatalf("%v\nagain: %v\n…%s", err, again, tail[max(0, len(tail)-4000):])
+			replay(t, Config{Seed: seed, Nodes: 3, Steps: *steps, Join: seed%3 == 0}, err, play)
 		}
 		total.add(s)
 	}
@@ -36,6 +34,11 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+func play(cfg Config) error {
+	_, err := Run(cfg)
+	return err
+}
+
 // TestMembers plays groups whose members change all the time.
 func TestMembers(t *testing.T) {
 	var total Stats
@@ -43,7 +46,7 @@ func TestMembers(t *testing.T) {
 		cfg := Config{Seed: seed, Nodes: 3, Steps: *steps, Members: true}
 		s, err := Run(cfg)
 		if err != nil {
-			replay(t, cfg, err)
+			replay(t, cfg, err, play)
 		}
 		total.add(s)
 	}
@@ -53,15 +56,72 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// TestSoak plays all worlds as long as it is told.
+func TestSoak(t *testing.T) {
+	if *soak == 0 {
+		t.Skip("it is played by make soak")
+	}
+	from, began := uint64(time.Now().UnixMicro()), time.Now()
+	seed := from
+	for ; time.Since(began) < *soak; seed++ {
+		for _, cfg := range []Config{{Nodes: 3, Join: seed%3 == 0}, {Nodes: 3, Members: true}, {Nodes: 1}} {
+			cfg.Seed, cfg.Steps = seed, *steps
+			if err := play(cfg); err != nil {
+				replay(t, cfg, err, play)
+			}
+		}
+		cfg := Config{Seed: seed, Nodes: 3, Steps: *steps}
+		if err := playMeta(cfg); err != nil {
+			replay(t, cfg, err, playMeta)
+		}
+	}
+	t.Logf("seeds %d to %d, each in four worlds: nothing found", from, seed-1)
+}
+
+func playMeta(cfg Config) error {
+	_, err := RunMeta(cfg)
+	return err
+}
+
+// TestMeta plays the meta group: changes from every node, forwarded to the one that leads.
+func TestMeta(t *testing.T) {
+	var total MetaStats
+	for seed := *first; seed < *first+uint64(*seeds); seed++ {
+		cfg := Config{Seed: seed, Nodes: 3, Steps: *steps}
+		s, err := RunMeta(cfg)
+		if err != nil {
+			replay(t, cfg, err, playMeta)
+		}
+		total.add(s)
+	}
+	t.Logf("%d seeds: %+v", *seeds, total)
+	if total.Acked == 0 || total.Refused == 0 || total.Unknown == 0 || total.Forwarded == 0 || total.AnswersLost == 0 || total.Crashes == 0 || total.Installed == 0 || total.Whole < *seeds/2 {
+		t.Fatalf("the runs did not meet what they are about: %+v", total)
+	}
+}
+
+func (s *MetaStats) add(o MetaStats) {
+	s.Acked += o.Acked
+	s.Refused += o.Refused
+	s.Unknown += o.Unknown
+	s.Forwarded += o.Forwarded
+	s.AnswersLost += o.AnswersLost
+	s.Crashes += o.Crashes
+	s.Elections += o.Elections
+	s.Installed += o.Installed
+	s.Whole += o.Whole
+}
+
 // replay plays a failing run again, and shows how it ended.
-func replay(t *testing.T, cfg Config, err error) {
+func replay(t *testing.T, cfg Config, err error, play func(Config) error) {
 	t.Helper()
 	var trace bytes.Buffer
 	cfg.Trace = &trace
-	_, again := Run(cfg)
+	again := play(cfg)
 	name := fmt.Sprintf("%s/seed-%d.trace", os.TempDir(), cfg.Seed)
 	_ = os.WriteFile(name, trace.Bytes(), 0o600)
 	tail := trace.Bytes()
+	cfg.Trace = nil
 	t.Fatalf("%+v\n%v\nagain: %v\n…%s\nthe whole trace is in %s", cfg, err, again, tail[max(0, len(tail)-4000):], name)
 }
 
@@ -124,5 +184,21 @@ func TestFailedSeeds(t *testing.T) {
 		if _, err := Run(Config{Seed: seed, Nodes: 3, Steps: 8000}); err != nil {
 			t.Errorf("%s: %v", found, err)
 		}
+	}
+}
+
+// TestFailedMembers does the same for groups whose members change.
+func TestFailedMembers(t *testing.T) {
+	for seed, found := range map[uint64]string{
+		76:  "a learner that knew of one voter had no doubt of what it had lost, and its leader sent it a commit beyond its log",
+		280: "the only voter came back and answered a learner's question before it knew what was committed",
+		556: "after eight changes in one segment nobody who was far behind could be offered anything",
+	} {
+		if err := play(Config{Seed: seed, Nodes: 3, Steps: 8000, Members: true}); err != nil {
+			t.Errorf("%s: %v", found, err)
+		}
+	}
+	if err := playMeta(Config{Seed: 26, Nodes: 3, Steps: 8000}); err != nil {
+		t.Errorf("a replica whose snapshot was ahead of its log said that it had applied less than its state held: %v", err)
 	}
 }

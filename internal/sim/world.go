@@ -524,7 +524,11 @@ func (w *world) settle() error {
 			return err
 		}
 	}
-	for i := range 40_000 {
+	patience := 40_000
+	if w.cfg.Members { // those who are no members any more keep asking for votes, and more have to catch up
+		patience *= 4
+	}
+	for i := range patience {
 		if w.cfg.Members && i%97 == 0 {
 			n := w.nodes[w.rng.IntN(len(w.nodes))]
 			n.look()
