@@ -71,6 +71,13 @@ func (c *Core) take(t *inHand, r *Result) {
 		if cmd.write != nil {
 			last, wrote = r.Decisions[i].State, true
 		}
+		if cmd.write != nil && r.Decisions[i].Delete && i+1 < len(r.Decisions) {
+			// The entity ended: whether the rest may begin a new one, and on what, is decided anew.
+			e.session = 0
+			c.keep(e, nil)
+			c.again(e, &t.commands)
+			return
+		}
 	}
 	c.keepSession(t, r, last, wrote)
 }

@@ -25,7 +25,7 @@ func TestWorlds(t *testing.T) {
 		}
 		ok := t.Run(fmt.Sprint(s), func(t *testing.T) {
 			w := newWorld(t, s)
-			w.deletes, w.checks = s%3 == 0, s%4 == 0
+			w.deletes, w.mortal, w.checks = s%3 == 0, s%6 == 0, s%4 == 0
 			w.run(1500)
 			for k, n := range w.counts {
 				sum[k] += n

@@ -70,6 +70,8 @@ type world struct {
 	rand *rand.Rand
 	core *Core
 	now  time.Time
+	// mortal entities may not begin anew after a deletion.
+	mortal bool
 
 	streams  map[string]*stream
 	offset   uint64
@@ -268,6 +270,9 @@ func (w *world) apply(call *event.Call) {
 func (w *world) check(s *stream, m *gestav1.Event) {
 	if m.Type == event.Tombstone || m.Type == "foreign" {
 		return
+	}
+	if n := len(s.records); w.mortal && n > 0 && s.records[n-1].typ == event.Tombstone {
+		w.t.Fatalf("an entity that may have no new life has an event after its end: %s", m.Id)
 	}
 	var f fact
 	if err := json.Unmarshal(m.Data, &f); err != nil {
@@ -470,7 +475,7 @@ func (w *world) attach() *actor {
 	h := &actor{w: w, sessions: map[string]*copyOf{}, partial: map[uint64]*Task{}, inHand: map[string]holding{}, forgets: w.rand.IntN(4) == 0}
 	hello := &Hello{Service: "things", Process: fmt.Sprint("p", w.rand.IntN(3)), Credit: 1 + w.rand.IntN(5), Kinds: []KindConfig{{
 		Name: testKind, Events: map[string]EventType{"did": {Versions: []uint32{0}}, "foreign": {Versions: []uint32{0}}}, State: "tally", Version: 1, Every: 5,
-		Idle: 30 * time.Second, Timeout: testTimeout, NewLife: true, CheckReplay: w.checks, Concurrency: 2, Queue: 50, EntityQueue: 20,
+		Idle: 30 * time.Second, Timeout: testTimeout, NewLife: !w.mortal, CheckReplay: w.checks, Concurrency: 2, Queue: 50, EntityQueue: 20,
 	}}}
 	a, err := w.core.Attach(hello)
 	if err != nil {
