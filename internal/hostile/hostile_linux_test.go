@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gesta-db/gesta/client"
 )
 
 var (
@@ -193,6 +198,93 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	c.sound()
+}
+
+// What a node with a small volume may use, and what of it must stay free.
+const (
+	volume = 384 << 20
+	floor  = 64 << 20
+)
+
+// TestFullDisk fills the volume of the leader, then of every node, and empties them again.
+func TestFullDisk(t *testing.T) {
+	c := place(t, "--disk-floor", "64MiB")
+	for _, n := range c.nodes {
+		if out, err := n.within("mount", "-t", "tmpfs", "-o", fmt.Sprint("size=", volume), "none", n.data).CombinedOutput(); err != nil {
+			t.Skipf("SKIPPED: no tmpfs can be mounted: %v: %s", err, out)
+		}
+	}
+	c.start(c.nodes...)
+	c.endure(t, event{name: "the leader's disk is full", bar: 8 * time.Second, do: func(r *round, _ *rand.Rand) {
+		n := c.leader()
+		ballast := n.fill()
+		r.until(200, n.name+" is full")
+		n.empty(ballast)
+	}}, rand.New(rand.NewPCG(1, 1)))
+	c.endure(t, event{name: "all disks are full", do: func(r *round, _ *rand.Rand) {
+		var full []string
+		for _, n := range c.nodes {
+			full = append(full, n.fill())
+		}
+		r.refusals()
+		for i, n := range c.nodes {
+			n.empty(full[i])
+		}
+	}}, rand.New(rand.NewPCG(1, 1)))
+	c.sound()
+}
+
+// refusals waits until appends are refused for want of space.
+func (r *round) refusals() {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(heal); ; <-tick.C {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_, err := r.all.Append(ctx, client.Append{Topic: topic, Key: "marks", Events: []client.Event{{Type: "Tried"}}})
+		cancel()
+		if client.CodeOf(err) == client.CodeNoSpace {
+			return
+		}
+		if time.Now().After(end) {
+			r.t.Errorf("every disk is full, and an append ends with %v", err)
+			return
+		}
+	}
+}
+
+// fill leaves half of the floor free on the node's volume.
+func (n *node) fill() string {
+	n.t.Helper()
+	root := fmt.Sprintf("/proc/%d/root%s", n.holder, n.data)
+	var fs unix.Statfs_t
+	if err := unix.Statfs(root, &fs); err != nil {
+		n.t.Fatal(err)
+	}
+	ballast := filepath.Join(root, "ballast")
+	f, err := os.Create(ballast)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(fs.Bavail)*fs.Bsize-floor/2); err != nil {
+		n.t.Fatal(err)
+	}
+	return ballast
+}
+
+func (n *node) empty(ballast string) {
+	if err := os.Remove(ballast); err != nil {
+		n.t.Error(err)
+	}
+}
+
+// What cannot be done to a process from outside is told, so that nobody takes it for tested here.
+func TestClockJump(t *testing.T) {
+	t.Skip("SKIPPED: a time namespace shifts only the monotonic clock and that since boot, and a static binary takes no preloaded library: the wall clock of one node cannot be moved from outside. The simulator moves it")
+}
+
+func TestSlowDisk(t *testing.T) {
+	t.Skip("SKIPPED: there is no device mapper to delay a disk, and throttling by control groups would slow down the whole machine's device: not tested here")
 }
 
 // in has failures count for a subtest.
