@@ -89,7 +89,7 @@ func nodeRow(n client.ClusterNode, answers string) []string {
 	heard, clock := "never", "-"
 	switch {
 	case n.NodeID == answers:
-		heard, clock = "here", "0 ms"
+		heard, clock = "here", "0s"
 	case !n.Heard.IsZero():
 		heard = time.Since(n.Heard).Round(time.Second).String() + " ago"
 		clock = milliseconds(n.ClockOffset)

@@ -71,14 +71,11 @@ func (c *devCmd) Run(a *app) error {
 func (d *devShow) startAll(dir string) error {
 	nodes := d.fleet.Nodes()
 	for _, n := range nodes {
-		if err := d.fleet.Start(n); err != nil {
-			return errs.New(errs.Unavailable, "%s does not start: %w", n.ID, err)
-		}
 		d.say("%s: gRPC %s, HTTP %s, data %s", n.ID, n.GRPC, n.HTTP, filepath.Join(dir, n.ID))
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, readyPatience)
 	defer cancel()
-	if err := d.fleet.Ready(ctx, nodes...); err != nil {
+	if err := d.fleet.StartAll(ctx); err != nil {
 		return errs.New(errs.Unavailable, "%w", err)
 	}
 	d.say("%d nodes are ready: type kill N, stop N, start N, status or quit", len(nodes))
@@ -156,6 +153,9 @@ func (d *devShow) start(n *fleet.Node) error {
 	ctx, cancel := context.WithTimeout(d.ctx, readyPatience)
 	defer cancel()
 	if err := d.fleet.Ready(ctx, n); err != nil {
+		return err
+	}
+	if err := d.fleet.Settled(ctx); err != nil {
 		return err
 	}
 	d.say("%s is ready again", n.ID)

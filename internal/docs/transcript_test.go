@@ -13,7 +13,8 @@ type step struct {
 	command   string
 	exit      int
 	output    []string
-	interrupt bool // the command, or without one the node, gets an interrupt
+	typed     string // a line for the terminal in which gesta dev runs
+	interrupt bool   // the command, or without one the node, gets an interrupt
 	file      string
 	content   string
 }
@@ -42,10 +43,13 @@ func consoleSteps(t *testing.T, name string, b block) []step {
 	var all []step
 	for i, line := range strings.Split(strings.TrimSuffix(b.text, "\n"), "\n") {
 		command, isCommand := strings.CutPrefix(line, "$ ")
+		typed, isTyped := strings.CutPrefix(line, "dev> ")
 		more, goesOn := strings.CutPrefix(line, "> ")
 		switch {
 		case isCommand:
 			all = append(all, step{line: b.line + 1 + i, command: command})
+		case isTyped:
+			all = append(all, step{line: b.line + 1 + i, typed: typed})
 		case line == "^C" && len(all) > 0 && strings.Contains(all[len(all)-1].command, "--follow"):
 			all[len(all)-1].interrupt = true
 		case line == "^C":

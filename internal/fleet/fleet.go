@@ -159,7 +159,10 @@ func (f *Fleet) StartAll(ctx context.Context) error {
 			return err
 		}
 	}
-	return f.Ready(ctx, f.nodes...)
+	if err := f.Ready(ctx, f.nodes...); err != nil {
+		return err
+	}
+	return f.Settled(ctx)
 }
 
 // Running tells whether a node's process is there.
@@ -266,6 +269,52 @@ func (f *Fleet) ready(ctx context.Context, n *Node) error {
 			return fmt.Errorf("%s ended before it was ready: its log says why", n.ID)
 		}
 	}
+}
+
+// Settled waits until each node that runs has heard of all that run that they are ready.
+func (f *Fleet) Settled(ctx context.Context) error {
+	tick := time.NewTicker(readyAgain)
+	defer tick.Stop()
+	for _, n := range f.nodes {
+		for f.Running(n) && !f.hears(ctx, n) {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%s does not hear of all others: %w", n.ID, ctx.Err())
+			case <-tick.C:
+			}
+		}
+	}
+	return nil
+}
+
+// hears tells whether a node knows of all that run that they are ready.
+func (f *Fleet) hears(ctx context.Context, n *Node) bool {
+	c, err := client.New(client.Options{Addrs: []string{n.GRPC}, Timeout: time.Second})
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	s, err := c.Cluster(ctx)
+	ready := map[string]bool{}
+	for _, m := range s.Nodes {
+		ready[m.NodeID] = m.State == "ready" || m.State == "draining"
+	}
+	for _, o := range f.nodes {
+		if f.Running(o) && !ready[o.ID] && f.member(s, o) {
+			return false
+		}
+	}
+	return err == nil
+}
+
+// member tells whether a node is one of the cluster: it may have been removed. Before any has described itself, all are.
+func (f *Fleet) member(s client.ClusterStatus, n *Node) bool {
+	for _, m := range s.Nodes {
+		if m.NodeID == n.ID {
+			return true
+		}
+	}
+	return len(s.Nodes) < len(f.nodes)
 }
 
 // Close stops all nodes.

@@ -22,7 +22,7 @@ type Sources struct {
 }
 
 // otherEnv are names that begin with GESTA_ and are no settings of a server: they belong to the clients' commands.
-var otherEnv = []string{"GESTA_ADDR", "GESTA_CONFIG", "GESTA_TLS_CA", "GESTA_TOKEN"}
+var otherEnv = []string{"GESTA_ADDR", "GESTA_CONFIG", "GESTA_DEV_GRPC", "GESTA_DEV_HTTP", "GESTA_DEV_PEER", "GESTA_TLS_CA", "GESTA_TOKEN"}
 
 // LoadConfig merges the sources over the defaults and validates the result. Unknown keys, names and flags are refused; the
 // error is invalid, says where (file and line, or the name), and what was perhaps meant.
