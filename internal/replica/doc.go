@@ -28,7 +28,12 @@
 // has announced its log since the restart (pre-votes carry it) and the candidate's log is at least as new as all of them: then
 // nobody has what was lost. Nor does it listen to a leader that already led before the restart: that one may count the cut
 // entries as stored here, and Raft never counts down. It asks it to hand over to another voter; failing that, its silence costs
-// the leader its quorum. A leader of a later term counts anew. When it has caught up, Raft's own rule protects again and the doubt is void.
+// the leader its quorum; one that is the only voter is told of a newer term. A leader of a later term counts anew. When it has caught up, Raft's own rule protects again and the doubt is void.
+//
+// The voters are those of the newest configuration that is applied here. The group's own may be newer by one change, since a leader
+// proposes the next only when it has applied the one before, says with its entries that that is committed, and an acknowledgement leaves
+// here only after it was applied, and saved. New voters therefore come through a joint configuration always: until it is left, what is
+// committed is stored by a majority of the voters that are known here, too.
 //
 // # A replica that is far behind
 //

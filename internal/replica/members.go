@@ -73,6 +73,10 @@ func (r *Replica) ChangeConf(changes ...ConfChange) (err error) {
 		return errs.New(errs.Busy, "a change of the group's members is under way; try again when it is done")
 	}
 	cc := &pb.ConfChangeV2{}
+	if slices.ContainsFunc(changes, func(c ConfChange) bool { return c.Change == AddVoter }) {
+		// A single new voter, too: while a replica may count without knowing its group (see the doubt rule), those before decide as well.
+		cc.Transition = pb.ConfChangeTransitionJointImplicit.Enum()
+	}
 	for _, c := range changes {
 		if !r.changes(c) {
 			continue

@@ -174,7 +174,9 @@ func Install(o seglog.Options, in Installation) error {
 		return err
 	}
 	st := s.Load()
-	st.Conf, st.ConfIndex, st.Past = in.Conf, in.ConfIndex, nil
+	if st.ConfIndex < in.ConfIndex || st.ConfIndex == 0 {
+		st.Conf, st.ConfIndex, st.Past = in.Conf, in.ConfIndex, nil
+	} // otherwise a newer one was applied here before the log lost its end
 	if st.Term < in.Term {
 		// The log never holds an entry of a term that the hard state has not seen.
 		st.Term, st.Vote = in.Term, 0
