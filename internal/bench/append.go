@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ type AppendConfig struct {
 	Batch       int           // events of a commit [1]
 	InFlight    int           // commits that a caller has under way at once [1; 8 with batches]
 	Streams     int           // streams that the events go to [100,000]
+	Partitions  int           // of the topic, which is then another one [1]
 	Duration    time.Duration // of the measurement [10s]
 	Warmup      time.Duration // before it; negative: none [2s]
 	Expect      bool          // expect each stream's exact revision
@@ -52,6 +54,9 @@ type AppendResult struct {
 
 func (c *AppendConfig) fill() error {
 	c.Topic, c.Batch = or(c.Topic, Topic), or(c.Batch, 1)
+	if c.Partitions = or(c.Partitions, 1); c.Partitions > 1 {
+		c.Topic += "-" + strconv.Itoa(c.Partitions)
+	}
 	many := c.Batch > 1
 	c.Concurrency = or(c.Concurrency, pick(many, 1, 256))
 	c.InFlight = or(c.InFlight, pick(many, 8, 1))
@@ -59,7 +64,7 @@ func (c *AppendConfig) fill() error {
 	c.Streams = or(c.Streams, 100_000)
 	c.Duration = or(c.Duration, 10*time.Second)
 	c.Warmup = max(or(c.Warmup, 2*time.Second), 0)
-	for name, v := range map[string]int{"concurrency": c.Concurrency, "size": c.Size, "batch": c.Batch, "in-flight": c.InFlight, "streams": c.Streams} {
+	for name, v := range map[string]int{"concurrency": c.Concurrency, "size": c.Size, "batch": c.Batch, "in-flight": c.InFlight, "streams": c.Streams, "partitions": c.Partitions} {
 		if v < 1 {
 			return invalid("%s must be at least 1, not %d", name, v)
 		}
@@ -86,7 +91,7 @@ func Append(ctx context.Context, cfg AppendConfig) (AppendResult, error) {
 		return AppendResult{}, err
 	}
 	defer c.Close()
-	from, err := mark(ctx, c, cfg.Topic)
+	from, err := mark(ctx, c, cfg.Topic, uint32(cfg.Partitions))
 	if err != nil {
 		return AppendResult{}, err
 	}
@@ -102,13 +107,28 @@ func Append(ctx context.Context, cfg AppendConfig) (AppendResult, error) {
 	return res, err
 }
 
-// mark is a position before everything the run writes.
-func mark(ctx context.Context, c *client.Client, topic string) (string, error) {
-	if _, err := c.CreateTopic(ctx, topic); err != nil && client.CodeOf(err) != client.CodeExists {
+// mark is a position before everything the run writes. That of a topic of several partitions is where a read that follows has caught up:
+// a head is of one shard.
+func mark(ctx context.Context, c *client.Client, topic string, partitions uint32) (string, error) {
+	var where []client.TopicOption
+	if partitions > 1 {
+		where = append(where, client.Partitioned(partitions))
+	}
+	if _, err := c.CreateTopic(ctx, topic, where...); err != nil && client.CodeOf(err) != client.CodeExists {
 		return "", err
 	}
-	h, err := c.Head(ctx, topic, "")
-	return h.Position, err
+	if partitions <= 1 {
+		h, err := c.Head(ctx, topic, "")
+		return h.Position, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	r := c.Read(ctx, client.TopicScope(topic), client.ReadOptions{From: "end", Follow: true, OnLive: stop})
+	defer r.Close()
+	if _, err := r.Next(); err != nil && !r.Live() {
+		return "", err
+	}
+	return r.Position(), nil
 }
 
 // appendRun is a run under way.

@@ -35,6 +35,7 @@ type benchAppendCmd struct {
 	Batch       int           `placeholder:"N" help:"Events of a commit (default 1)."`
 	InFlight    int           `placeholder:"N" help:"Commits a caller has under way at once (default 1; 8 with --batch)."`
 	Streams     int           `placeholder:"N" help:"Streams the events go to (default 100,000)."`
+	Partitions  int           `placeholder:"N" help:"Of the topic, which is then another one for each N (default 1)."`
 	Duration    time.Duration `placeholder:"TIME" help:"Of the measurement (default 10s)."`
 	Warmup      time.Duration `default:"2s" placeholder:"TIME" help:"Before it (default 2s)."`
 	Expect      bool          `help:"Expect each stream's exact revision."`
@@ -93,12 +94,12 @@ type benchDiskCmd struct {
 }
 
 func (c *benchAppendCmd) Run(a *app) error {
-	if err := notNegative("concurrency", c.Concurrency, "size", c.Size, "batch", c.Batch, "in-flight", c.InFlight, "streams", c.Streams); err != nil {
+	if err := notNegative("concurrency", c.Concurrency, "size", c.Size, "batch", c.Batch, "in-flight", c.InFlight, "streams", c.Streams, "partitions", c.Partitions); err != nil {
 		return err
 	}
 	return a.bench(c.remote, c.output, func(t bench.Target) (any, bool, []string, error) {
 		r, err := bench.Append(a.ctx, bench.AppendConfig{Target: t, Topic: c.Topic, Concurrency: c.Concurrency, Size: c.Size, Batch: c.Batch, InFlight: c.InFlight,
-			Streams: c.Streams, Duration: c.Duration, Warmup: warmup(c.Warmup), Expect: c.Expect, NoVerify: c.NoVerify})
+			Streams: c.Streams, Partitions: c.Partitions, Duration: c.Duration, Warmup: warmup(c.Warmup), Expect: c.Expect, NoVerify: c.NoVerify})
 		return r, r.Verified || c.NoVerify && r.Failed == 0, append(
 			[]string{"events/s", perSecond(r.EventsPerSecond), "MiB/s", fmt.Sprintf("%.1f", r.MiBPerSecond)},
 			append(latencies("commits", r.Latency),
