@@ -130,6 +130,10 @@ func TestASilentNodeIsLeft(t *testing.T) {
 	if took := time.Since(began); took < appendRoad.silence || took > 4*appendRoad.silence {
 		t.Errorf("it took %v", took)
 	}
+	frozen.mu.Lock()
+	defer frozen.mu.Unlock()
+	well.mu.Lock()
+	defer well.mu.Unlock()
 	if !slices.Equal(frozen.seen, []string{"a"}) || !slices.Equal(well.seen, []string{"a"}) {
 		t.Errorf("sent %v and %v", frozen.seen, well.seen)
 	}

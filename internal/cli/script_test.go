@@ -201,7 +201,6 @@ func scriptCluster(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(err)
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)
-	cmd.Stderr = ts.Stderr()
 	ts.Check(cmd.Start())
 	t := ts.Value(terminalKey{}).(*terminal)
 	t.keys, t.lines = keys, bufio.NewScanner(out)

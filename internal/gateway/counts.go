@@ -40,7 +40,7 @@ func (g *Gateway) Counts(ctx context.Context, who Caller, q CountsQuery) (Counts
 	if err := event.CheckTopic(q.Topic); err != nil {
 		return Counts{}, err
 	}
-	topic, ok := g.topics.Topic([]byte(q.Topic))
+	topic, ok := g.topic(ctx, []byte(q.Topic))
 	if !ok {
 		return Counts{}, errUnknownTopic(q.Topic)
 	}

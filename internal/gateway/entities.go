@@ -249,7 +249,7 @@ func (g *Gateway) ask(ctx context.Context, kind, key string, put func(*entity.Ca
 // revisionAt finds the newest event of an entity up to a point.
 func (g *Gateway) revisionAt(ctx context.Context, kind, key string, at event.Point) (uint64, error) {
 	spec := event.ReadSpec{Scope: event.ScopeStream, Topic: []byte(kind), Key: []byte(key), From: at, Backwards: true, Limit: 1}
-	shards, err := g.scope(0, &spec)
+	shards, err := g.scope(ctx, 0, &spec)
 	if err != nil {
 		return 0, err
 	}

@@ -174,7 +174,7 @@ func (l *entityLog) Versions(ctx context.Context, topic, after string, tell func
 
 // readTopic reads a topic without anybody's being told.
 func (g *Gateway) readTopic(ctx context.Context, spec event.ReadSpec) (event.Reader, error) {
-	shards, err := g.scope(0, &spec)
+	shards, err := g.scope(ctx, 0, &spec)
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,8 @@ type Shards interface {
 type Topics interface {
 	// Topic looks a name up in memory; it does not keep the slice.
 	Topic(name []byte) (Topic, bool)
+	// Refresh waits until what was changed anywhere before the call can be looked up here.
+	Refresh(ctx context.Context) error
 	// EnsureTopic makes the topic exist, durably, and tells whether it did not before. Invalid and not_found are about the layout.
 	EnsureTopic(ctx context.Context, name string, l Layout) (created bool, err error)
 	// DeleteTopic forgets the topic, durably. Unknown: not_found.

@@ -34,7 +34,7 @@ func (g *Gateway) read(ctx context.Context, who Caller, shard uint32, spec event
 	if spec.Follow && spec.Order == event.ByRecorded {
 		return nil, errs.New(errs.Invalid, "a read in the order of recorded times cannot follow: what a shard records next may belong before what was read").With("field", "order")
 	}
-	shards, err := g.scope(shard, &spec)
+	shards, err := g.scope(ctx, shard, &spec)
 	if err != nil {
 		return nil, err
 	}
@@ -69,11 +69,11 @@ func (g *Gateway) tellFailed(err error) {
 }
 
 // scope finds the shards that are read, and holds the starting point against them.
-func (g *Gateway) scope(shard uint32, spec *event.ReadSpec) (shards []uint32, err error) {
+func (g *Gateway) scope(ctx context.Context, shard uint32, spec *event.ReadSpec) (shards []uint32, err error) {
 	if spec.Scope == event.ScopeAll {
 		return []uint32{shard}, oneShard(spec, shard, "what is read")
 	}
-	t, ok := g.topics.Topic(spec.Topic)
+	t, ok := g.topic(ctx, spec.Topic)
 	switch {
 	case !ok:
 		return nil, errUnknownTopic(string(spec.Topic))

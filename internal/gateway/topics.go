@@ -73,7 +73,11 @@ func (g *Gateway) ensureTopic(ctx context.Context, name string, l Layout, noCrea
 		return false, err
 	}
 	defer g.names.unlock(name)
-	if _, ok := g.topics.Topic([]byte(name)); ok {
+	find := g.topics.Topic
+	if noCreate {
+		find = func(name []byte) (Topic, bool) { return g.topic(ctx, name) }
+	}
+	if _, ok := find([]byte(name)); ok {
 		return false, nil
 	}
 	if noCreate {
@@ -109,7 +113,7 @@ func (g *Gateway) DescribeTopic(who Caller, name string) (TopicInfo, error) {
 }
 
 func (g *Gateway) describe(name []byte) (TopicInfo, error) {
-	t, ok := g.topics.Topic(name)
+	t, ok := g.topicSoon(name)
 	if !ok {
 		return TopicInfo{}, errUnknownTopic(string(name))
 	}
@@ -176,7 +180,7 @@ func (g *Gateway) ListStreams(who Caller, topic, prefix, after string, hasAfter 
 	if err != nil {
 		return nil, false, err
 	}
-	t, ok := g.topics.Topic([]byte(topic))
+	t, ok := g.topicSoon([]byte(topic))
 	if !ok {
 		return nil, false, errUnknownTopic(topic)
 	}
@@ -227,7 +231,7 @@ func (g *Gateway) DeleteTopic(ctx context.Context, who Caller, name string) erro
 		return err
 	}
 	defer g.names.unlock(name)
-	t, ok := g.topics.Topic([]byte(name))
+	t, ok := g.topic(ctx, []byte(name))
 	if !ok {
 		return errUnknownTopic(name)
 	}

@@ -81,6 +81,8 @@ type Meta struct {
 	waiters []waiter
 
 	flights map[uint64]*change
+	asking  map[uint64]chan uint64 // who waits for the answers to which questions
+	asked   uint64
 	waiting []*change // until there is a leader
 	role    replica.Role
 	leader  uint64
@@ -105,7 +107,7 @@ type inbox struct {
 
 // Open opens the meta group's folder and begins to run.
 func Open(o Options) (*Meta, error) {
-	m := &Meta{o: o, flights: map[uint64]*change{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}), caughtUp: make(chan struct{})}
+	m := &Meta{o: o, flights: map[uint64]*change{}, asking: map[uint64]chan uint64{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}), caughtUp: make(chan struct{})}
 	if err := m.begin(); err != nil {
 		return nil, err
 	}
@@ -477,9 +479,6 @@ func (m *Meta) trim(index uint64) {
 func (m *Meta) RoleChanged(term uint64, role replica.Role, leader uint64) {
 	m.term, m.role, m.leader = term, role, leader
 }
-
-// Confirmed is not used: reads are answered from what is applied here.
-func (m *Meta) Confirmed(uint64, uint64) {}
 
 // Ready tells whether changes can be made here or at a known leader.
 func (m *Meta) Ready() (bool, string) {
