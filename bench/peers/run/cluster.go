@@ -195,14 +195,14 @@ func (s *section) partitions(ctx context.Context) error {
 		return nil
 	}
 	return s.clustered(ctx, 3, func(ctx context.Context, c *gesta.Cluster) error {
-		for _, n := range []string{"1", "8"} {
-			if _, err := c.Nodes[0].Do(ctx, "topics", "create", "bench-"+n, "--partitions", n); err != nil {
+		for range 7 { // beside the one that every cluster begins with
+			if _, err := c.Nodes[0].Do(ctx, "shards", "add"); err != nil {
 				return err
 			}
 		}
 		for round := range s.rounds {
 			for _, n := range []string{"1", "8"} {
-				a, err := s.appends(ctx, c.Addrs(), 256, "--topic", "bench-"+n)
+				a, err := s.appends(ctx, c.Addrs(), 256, "--partitions", n)
 				if err != nil {
 					return err
 				}
