@@ -22,6 +22,7 @@ import (
 	"github.com/gesta-db/gesta/internal/index"
 	"github.com/gesta-db/gesta/internal/limits"
 	"github.com/gesta-db/gesta/internal/meta"
+	"github.com/gesta-db/gesta/internal/seglog"
 	"github.com/gesta-db/gesta/internal/shard"
 	"github.com/gesta-db/gesta/internal/vfs"
 	"github.com/gesta-db/gesta/internal/vfs/crashfs"
@@ -250,10 +251,32 @@ func TestTruncated(t *testing.T) {
 		if filepath.Base(name) == "snapshot" {
 			continue // the log behind it is whole here; package meta tests the other case
 		}
+		if emptySegment(t, disk, name) {
+			continue // it was begun when the one before was full, and nothing is lost with it
+		}
 		if r := check(t, one, dir); r.Sound() {
 			t.Errorf("%s (file %d) removed: nothing is found", filepath.Base(name), i)
 		}
 	}
+}
+
+// emptySegment tells that a file is the log's last segment and has no entry yet.
+func emptySegment(t *testing.T, disk *crashfs.FS, name string) bool {
+	t.Helper()
+	first, ok := seglog.ParseName(filepath.Base(name))
+	if !ok {
+		return false
+	}
+	shard := uint64(1)
+	if filepath.Base(filepath.Dir(name)) == MetaDir {
+		shard = 0
+	}
+	log, _, err := seglog.Open(seglog.Options{FS: disk.Clone(), Dir: filepath.Dir(name), Shard: shard, SegmentBytes: 1 << 20, MaxBatchEntries: 1024})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	return log.Last() < first
 }
 
 // unwritten tells that nothing but what was filled ahead is gone.
