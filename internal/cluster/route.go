@@ -191,11 +191,18 @@ func (p *passage) end() {
 	if p.again && c.Err == nil {
 		c.Outcome.Repeated = false
 	}
-	if p.again && errs.CodeOf(c.Err) == errs.NoLeader {
-		c.Err = errs.New(errs.UnknownOutcome, "no leader of shard %d could be asked what became of the append; it may have been written: retry with the same ids", p.route.number)
+	if p.again && c.Err != nil && !judged(c.Err) {
+		c.Err = errs.New(errs.UnknownOutcome, "shard %d could not be asked again what became of the append; it may have been written: retry with the same ids (%w)", p.route.number, c.Err)
 	}
 	c.Done, c.User = p.done, p.user
 	c.Done(c)
+}
+
+// judged tells that an append was held against the ids of the log, and so was not written before either. Any other refusal, a full queue
+// or disk among them, speaks of the last try alone.
+func judged(err error) bool {
+	code := errs.CodeOf(err)
+	return code == errs.Conflict || code == errs.Invalid
 }
 
 func (r *Route) park(p *passage) {

@@ -97,12 +97,13 @@ func (g *Gateway) executeAt(node uint64, calls []*entity.Call) {
 	}
 }
 
-// executeAgain sends commands anew whose node was lost: with their ids they have one effect at most.
+// executeAgain sends commands anew that their node did not take. What may have been executed is told so instead: a later refusal would
+// speak of the last try alone, and the caller repeats it with the same id.
 func (g *Gateway) executeAgain(calls []*entity.Call, err error) {
 	code := errs.CodeOf(err)
 	var again []*entity.Call
 	for _, c := range calls {
-		if (code == errs.Unavailable || code == errs.UnknownOutcome || code == errs.NoLeader) && g.clock.Now().Add(askAgain).Before(c.Deadline) && !g.draining.Load() {
+		if (code == errs.Unavailable || code == errs.NoLeader) && g.clock.Now().Add(askAgain).Before(c.Deadline) && !g.draining.Load() {
 			again = append(again, c)
 			continue
 		}
